@@ -1,0 +1,64 @@
+# `make help` lists the targets. A fresh machine needs only make and Python 3.11 or later.
+
+PYTHON ?= python3
+VENV ?= .venv
+BACKEND = local-process
+ARGS =
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format clean
+
+py := $(VENV)/bin/python
+projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml
+# pip cannot resolve the distributions one by one while they are not published.
+install := $(py) -m pip install --quiet --disable-pip-version-check \
+	-e . -e backends/azure -e backends/localdocker -r examples/sum_of_powers/requirements.txt
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
+		printf '  %-8s %s\n' $$name "$$text"; done
+
+demo: $(VENV)/.demo-installed  ## run the example; BACKEND=local-docker runs it in containers
+ifeq ($(BACKEND),local-docker)
+	@$(py) tools/docker_engine.py
+	@$(py) tools/worker_image.py
+endif
+	@$(py) examples/sum_of_powers/controller.py --backend $(BACKEND)
+
+# Without an engine or an image the tests still run; those that need one say so.
+test: $(VENV)/.dev-installed  ## set up everything and run the tests; ARGS="-k name" goes to pytest
+	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
+	@$(py) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev-installed  ## check style and formatting
+	@$(py) -m ruff check .
+	@$(py) -m ruff format --check .
+
+types: $(VENV)/.dev-installed  ## check types
+	@$(py) -m mypy
+
+format: $(VENV)/.dev-installed  ## rewrite the files in the project's style
+	@$(py) -m ruff check --fix .
+	@$(py) -m ruff format .
+
+clean:  ## remove .venv and caches; run directories stay
+	@rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "batchcore needs Python 3.11 or later, and $(PYTHON) is not: name one, as in make demo PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv $(VENV) >&2 || { \
+		echo "$(PYTHON) could not create $(VENV); on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@touch $@
+
+$(VENV)/.demo-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt
+	@echo "installing batchcore into $(VENV)" >&2
+	@$(install) >&2
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt requirements-dev.txt
+	@echo "installing batchcore and its development tools into $(VENV)" >&2
+	@$(install) -r requirements-dev.txt >&2
+	@touch $@ $(VENV)/.demo-installed

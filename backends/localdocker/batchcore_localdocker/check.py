@@ -1,0 +1,151 @@
+"""What can be said of a plan before any container is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from docker.utils import parse_repository_tag  # noqa: TID253 - only loaded once it is used
+
+from batchcore import units
+from batchcore.backend import Check
+from batchcore.errors import BackendError, EnvironmentNotReady, Problem
+from batchcore.plan import Plan
+from batchcore_localdocker.connection import Connection
+from batchcore_localdocker.errors import docker_errors
+from batchcore_localdocker.images import Images, digest_of
+from batchcore_localdocker.settings import LocalDockerSettings
+from batchcore_localdocker.translate import mount_source
+
+LEAST_MEMORY = 6 * 2**20
+
+
+def check_plan(
+    plan: Plan, connection: Connection, images: Images, settings: LocalDockerSettings
+) -> Check:
+    """Find what the daemon, the images and this machine lack; fingerprint the images.
+
+    Raises `EnvironmentNotReady` where no daemon answers, where it cannot run Linux containers,
+    or where an image is not here and its registry does not answer.
+    """
+    with docker_errors("asking what the daemon is"):
+        info: Mapping[str, Any] = connection.client.info()
+    if info.get("OSType") != "linux":
+        raise EnvironmentNotReady(
+            f"the Docker daemon runs {info.get('OSType')} containers, and tasks need Linux ones",
+            hint="switch Docker Desktop to Linux containers",
+        )
+    problems = [*_image_less(plan), *_sizes(plan, info), *_mounts(plan)]
+    notes = [*_notes(plan, connection, info)]
+    fingerprint = {}
+    for name, index in _first_uses(plan).items():
+        try:
+            fingerprint[name] = _digest(name, images, settings)
+        except BackendError as exc:
+            if exc.transient:
+                raise
+            problems.append(_no_image(name, index, exc.reason))
+            continue
+        if "@" not in name and (parse_repository_tag(name)[1] or "latest") == "latest":
+            notes.append(f"the image {name!r} names no version: what it means can change")
+    return Check(problems=problems, notes=notes, fingerprint=fingerprint)
+
+
+def _digest(name: str, images: Images, settings: LocalDockerSettings) -> str:
+    image = images.local(name)
+    if image is not None and settings.pull != "always":
+        return digest_of(name, image)
+    if settings.pull == "never":
+        raise BackendError("it is not on this machine, and pull = never")
+    return images.registry_digest(name)
+
+
+def _first_uses(plan: Plan) -> dict[str, int]:
+    """Return every image with the index of the first task that uses it."""
+    uses: dict[str, int] = {}
+    for index, task in enumerate(plan.tasks):
+        if task.image:
+            uses.setdefault(task.image, index)
+    return uses
+
+
+def _no_image(name: str, index: int, reason: str) -> Problem:
+    return Problem(
+        code="BC2501",
+        reason=f"there is no image {name!r}: {reason}",
+        hint=f"type `docker build -t {name} .` where its Dockerfile is, or correct the name; "
+        "`docker login` if its registry wants to know you",
+        key=f"tasks[{index}].image",
+    )
+
+
+def _image_less(plan: Plan) -> Iterator[Problem]:
+    for index, task in enumerate(plan.tasks):
+        if not task.image:
+            yield Problem(
+                code="BC2202",
+                reason=f"task {task.id!r} has no image, and local-docker runs it in one",
+                hint='give the task or the job image = "NAME:TAG", or use --backend local-process',
+                key=f"tasks[{index}].image",
+            )
+
+
+def _sizes(plan: Plan, info: Mapping[str, Any]) -> Iterator[Problem]:
+    processors, memory = int(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
+    for index, task in enumerate(plan.tasks):
+        wanted = task.requirements
+        if wanted.cpus is not None and wanted.cpus > processors > 0:
+            yield _out_of_range(index, "cpus", f"{wanted.cpus:g}", f"has {processors}")
+        if wanted.memory_bytes is None:
+            continue
+        shown = units.show_bytes(wanted.memory_bytes)
+        if wanted.memory_bytes > memory > 0:
+            yield _out_of_range(index, "memory", shown, f"has {units.show_bytes(memory)}")
+        elif wanted.memory_bytes < LEAST_MEMORY:
+            least = units.show_bytes(LEAST_MEMORY)
+            yield _out_of_range(index, "memory", shown, f"gives a container {least} at least")
+
+
+def _out_of_range(index: int, name: str, wanted: str, there: str) -> Problem:
+    return Problem(
+        code="BC2501",
+        reason=f"a task asks for {name} = {wanted}, and the Docker daemon {there}",
+        hint="change it, or choose another backend",
+        key=f"tasks[{index}].requirements.{name}",
+    )
+
+
+def _mounts(plan: Plan) -> Iterator[Problem]:
+    """Find mounts that cannot be made; one that many tasks share is named once."""
+    seen = set()
+    for index, task in enumerate(plan.tasks):
+        for mount in task.mounts:
+            if mount in seen:
+                continue
+            seen.add(mount)
+            key = f"tasks[{index}].mounts[{mount.path}].source"
+            source = mount_source(mount, Path(plan.base))
+            if source is None:
+                yield Problem(
+                    code="BC2501",
+                    reason=f"local-docker cannot mount {mount.source!r}: it is not a directory",
+                    hint="mount a directory of this machine, or make the files resources",
+                    key=key,
+                )
+            elif not source.is_dir():
+                yield Problem(
+                    code="BC2205",
+                    reason=f"there is no directory {str(source)!r} to mount at {mount.path}",
+                    hint=f"create it; relative sources start at {plan.base}",
+                    key=key,
+                )
+
+
+def _notes(plan: Plan, connection: Connection, info: Mapping[str, Any]) -> Iterator[str]:
+    host = str(connection.client.base_url)
+    if not host.startswith("http+docker://local"):
+        yield f"the Docker daemon at {host} must see this machine's directories at the same paths"
+    limited = any(task.requirements.memory_bytes for task in plan.tasks)
+    if limited and not info.get("MemoryLimit", True):
+        yield "this Docker daemon cannot limit memory: the tasks' requirements are not enforced"

@@ -1,0 +1,121 @@
+"""What an ended container leaves to be read: its exit, and logs that went through the daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient  # noqa: TID253 - only loaded once the backend is used
+from msgspec.structs import replace
+
+from batchcore.errors import BackendError
+from batchcore.local.runner import Attempt, Exit
+from batchcore.states import FailureReason
+from batchcore_localdocker.translate import NOT_STARTED, exit_of, writes_own_logs
+
+# Exit codes of a container that something else ended: KILL, TERM, and what a daemon writes down
+# that finds a container gone after it was itself away.
+_KILLED = frozenset({137, 143})
+_LOST = 255
+# What docker-init 0.19 (tini) says, and exits with, where it cannot execute the command.
+_INIT_FAILURE = re.compile(rb"^\[FATAL tini \(\d+\)\] exec .* failed: ", re.MULTILINE)
+_INIT_CODES = frozenset({1, 126, 127})
+_TAIL = 4096
+
+
+def read_exit(
+    client: APIClient,
+    attempt: Attempt,
+    container: Mapping[str, Any],
+    *,
+    stopped: bool,
+    contact_lost: bool,
+) -> Exit:
+    """Return how an ended container ended; on return both logs are files beside `wd`.
+
+    `stopped` says that this runner has stopped it, `contact_lost` that the daemon was away while
+    it ran. Raises the SDK's exceptions and `BackendError`.
+    """
+    if writes_own_logs(container):
+        # The task directory was the worker's to write: only that something is there counts.
+        not_started = os.path.lexists(attempt.task_directory / NOT_STARTED)
+    else:
+        save_logs(client, attempt, container["Id"])
+        not_started = _init_failed(attempt, int(container["State"]["ExitCode"]))
+    exit_ = exit_of(container, not_started=not_started)
+    if exit_.reason is not None or stopped:
+        return exit_
+    if exit_.code in {*_KILLED, _LOST} and contact_lost:
+        return _lost(exit_, "the Docker daemon went away while the task ran")
+    if exit_.code in _KILLED and _was_signalled(client, container["Id"], exit_):
+        return _lost(exit_, "the container was stopped from outside")
+    return exit_
+
+
+def _lost(exit_: Exit, detail: str) -> Exit:
+    return replace(exit_, reason=FailureReason.NODE_LOST, detail=detail)
+
+
+def _was_signalled(client: APIClient, container: str, exit_: Exit) -> bool:
+    """Return whether the daemon remembers that it was told to signal the container.
+
+    A daemon that is being stopped tells itself; a task that kills itself does so without it.
+    """
+    events = client.events(  # type: ignore[no-untyped-call]
+        since=f"{exit_.started_at or 0:.6f}",
+        until=f"{exit_.ended_at or 0:.6f}",
+        filters={"container": container, "event": "kill"},
+        decode=True,
+    )
+    try:
+        return any(True for _event in events)
+    finally:
+        events.close()
+
+
+def save_logs(client: APIClient, attempt: Attempt, container: str) -> None:
+    """Write both streams of a container to the files that a shell would have written.
+
+    Written aside and then renamed, as the worker may have put something of its own in their
+    place. Raises `BackendError` where they cannot be written.
+    """
+    for stream in ("stdout", "stderr"):
+        aside = attempt.control / f"{stream}.part"
+        try:
+            with aside.open("wb") as file:
+                for chunk in client.logs(
+                    container,
+                    stdout=stream == "stdout",
+                    stderr=stream == "stderr",
+                    stream=True,
+                    follow=False,
+                ):
+                    file.write(chunk)
+            _replace(aside, attempt.task_directory / f"{stream}.txt")
+        except OSError as exc:
+            if exc.filename is None and exc.errno is None:
+                raise  # one of requests', which are OSErrors too
+            raise BackendError(
+                f"the log {stream}.txt of task {attempt.task.id!r} could not be written in "
+                f"{attempt.task_directory}: {exc.strerror}",
+                hint="free some space there; the same command goes on",
+            ) from exc
+
+
+def _replace(aside: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    aside.replace(target)
+
+
+def _init_failed(attempt: Attempt, code: int) -> bool:
+    """Return whether the init process says that there was nothing it could execute."""
+    if code not in _INIT_CODES:
+        return False
+    with (attempt.task_directory / "stderr.txt").open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        return _INIT_FAILURE.search(file.read()) is not None

@@ -1,0 +1,79 @@
+"""Describe a batch job once; run it here, on Azure Batch, or on any engine with a plugin.
+
+The public names are imported when they are first used, so that ``batchcore --help`` and a
+controller that only builds a job start quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchcore.cli.controller import main
+    from batchcore.errors import BatchcoreError, JobError, TasksFailed
+    from batchcore.jobfile import load_job, tasks_from_rows
+    from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task
+    from batchcore.run import Run
+    from batchcore.start import run_job
+    from batchcore.states import FailureReason, TaskState
+
+__all__ = [
+    "BatchcoreError",
+    "Dependency",
+    "FailureReason",
+    "Job",
+    "JobError",
+    "Mount",
+    "Output",
+    "Requirements",
+    "Resource",
+    "Run",
+    "Task",
+    "TaskState",
+    "TasksFailed",
+    "__version__",
+    "load_job",
+    "main",
+    "run_job",
+    "tasks_from_rows",
+]
+
+_HOMES = {
+    "BatchcoreError": "errors",
+    "Dependency": "model",
+    "FailureReason": "states",
+    "Job": "model",
+    "JobError": "errors",
+    "Mount": "model",
+    "Output": "model",
+    "Requirements": "model",
+    "Resource": "model",
+    "Run": "run",
+    "Task": "model",
+    "TaskState": "states",
+    "TasksFailed": "errors",
+    "load_job": "jobfile",
+    "main": "cli.controller",
+    "run_job": "start",
+    "tasks_from_rows": "jobfile",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at first use."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("batchcore")
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

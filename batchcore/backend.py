@@ -1,0 +1,254 @@
+"""The contract between the core and a backend: the place that executes tasks.
+
+A backend is asked in bulk, answers in bounded time and repeats itself without harm. It never
+prints, never sees the command line, never invents an id, and never loops waiting on the user's
+behalf: the driver is the only loop. Everything a user finds comfortable is built above this.
+
+Errors: a backend raises only this project's errors. `BackendError` with ``transient=True`` means
+"the same call may succeed later" and the driver repeats it, bounded; every other error ends the
+command. What goes wrong with one task is not an exception but a `TaskUpdate` that says `failed`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
+
+from batchcore.errors import Problem
+from batchcore.plan import Plan, PlannedTask
+from batchcore.states import FailureReason, TaskState
+
+API_VERSION = 1
+
+Stream = Literal["stdout", "stderr"]
+
+FEATURES: dict[str, str] = {
+    "containers": "the command runs in the task's image",
+    "dependencies": "a task waits for others",
+    "time_limit": "a task is stopped after its timeout",
+    "retries": "a failed task gets further attempts",
+    "cpu_limit": "a task cannot use more processors than it asked for",
+    "memory_limit": "a task cannot use more memory than it asked for",
+    "disk": "a task's request for disk is honoured",
+    "gpus": "a task gets GPUs",
+    "mounts": "directories and store prefixes appear at absolute paths",
+    "secrets": "named secrets reach the worker and are never stored",
+    "root_user": "the command may run as root",
+    "live_logs": "stdout and stderr can be read while the task runs",
+    "out_of_memory_reason": "running out of memory is told apart from an exit code",
+    "survives_controller": "a running task goes on when the controller is killed",
+}
+
+
+class Capability(Struct, frozen=True):
+    """How a backend provides a feature: itself, by the core, or not at all and why."""
+
+    level: Literal["native", "emulated", "unsupported"]
+    reason: str = ""
+
+
+NATIVE = Capability("native")
+EMULATED = Capability("emulated", "done by batchcore itself")
+
+
+def unsupported(reason: str) -> Capability:
+    """Return the capability for a feature that a backend does not have."""
+    return Capability("unsupported", reason)
+
+
+class BackendSpec(Struct, frozen=True, kw_only=True):
+    """What a plugin registers: enough to show and choose a backend without importing its SDK.
+
+    `name` equals the entry point's name. `factory` is ``"package.module:callable"``, imported on
+    first use and called with the settings value. `settings` is ``"package.module:Type"``, a
+    frozen `msgspec.Struct` whose fields, all with defaults, are the backend's options.
+    `capabilities` has one entry per name in `FEATURES`; a missing one counts as unsupported.
+    `api_version` is the `API_VERSION` the backend was written for.
+    """
+
+    name: str
+    summary: str
+    factory: str
+    settings: str
+    capabilities: Mapping[str, Capability]
+    api_version: int = API_VERSION
+
+    def capability(self, feature: str) -> Capability:
+        """Return how a feature is provided; a feature that is not declared is unsupported."""
+        return self.capabilities.get(feature) or unsupported(f"{self.name} does not declare it")
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What a backend found before anything was created.
+
+    `problems` stop the run; `notes` are shown and do not. `fingerprint` names what the result
+    depends on beside the plan, such as the digest behind an image's tag: a change in it makes
+    the same job a new run.
+    """
+
+    problems: Sequence[Problem] = ()
+    notes: Sequence[str] = ()
+    fingerprint: Mapping[str, str] = {}
+
+
+class RunContext(Struct, frozen=True, kw_only=True):
+    """A run as a backend sees it.
+
+    `run_id` is unique and safe as a name (``[a-z0-9-]{1,63}``); everything the backend creates
+    carries it. `directory` is the run directory, absolute; a local backend may use its ``work/``
+    and nothing else. `store` is the URL that `Backend.store` gave ("" before that). `notify`
+    takes one line of news for people, such as the progress of an image pull.
+    """
+
+    run_id: str
+    plan: Plan
+    directory: Path
+    store: str = ""
+    notify: Callable[[str], None] = lambda _line: None
+
+
+class TaskSubmission(Struct, frozen=True):
+    """One attempt to execute one task; `attempt` counts from 1."""
+
+    task: PlannedTask
+    attempt: int
+
+
+class TaskUpdate(Struct, frozen=True, kw_only=True):
+    """What a backend says of one attempt.
+
+    `state` is never `pending`. `succeeded` is a claim that the command exited 0; the driver
+    believes it once the outputs are collected and verified. `failed` has a `reason` and, where
+    the command ran, its `exit_code` (None is never success). `retryable` false says that another
+    attempt cannot help, whatever the budgets hold. `native` is the backend's own code or id.
+    Times are seconds since the epoch.
+    """
+
+    task_id: str
+    attempt: int
+    state: TaskState
+    reason: FailureReason | None = None
+    exit_code: int | None = None
+    detail: str = ""
+    native: str = ""
+    node: str = ""
+    retryable: bool = True
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What changed since a cursor; `cursor` is opaque and goes into the next `poll`."""
+
+    updates: Sequence[TaskUpdate] = ()
+    cursor: str = ""
+
+
+class LogChunk(Struct, frozen=True):
+    """Bytes of a log from the asked offset; `complete` when the stream will not grow any more."""
+
+    data: bytes
+    complete: bool
+
+
+class TaskFiles(Struct, frozen=True, kw_only=True):
+    """Where what an ended attempt left can be read.
+
+    `tree` is the URL of a directory that holds at least what the task's output patterns match.
+    A ``file:`` tree is the working directory itself and is read as hostile: no link out of it is
+    followed. `stdout` and `stderr` are URLs of the logs, None where there is none.
+    """
+
+    tree: str
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+class Backend(ABC):
+    """The nine methods of a backend.
+
+    Every method may be called again after a crash at any point, from a process that has only the
+    run context. None blocks for more than a minute, but for a first `submit` that must fetch an
+    image.
+    """
+
+    notifies: ClassVar[bool] = False
+    """Whether `poll` itself waits for news. If false the driver waits between its calls."""
+
+    @abstractmethod
+    def check(self, plan: Plan) -> Check:
+        """Say whether the plan can run here; creates nothing and may be called at any time.
+
+        Raises `EnvironmentNotReady` where the engine or the service cannot be used at all, and
+        `BackendError` (transient) where it did not answer.
+        """
+
+    @abstractmethod
+    def store(self, run: RunContext) -> str:
+        """Return the fsspec URL under which this run's resources are staged.
+
+        The same URL for the same run id, always. On return the place is writable. Secrets are
+        not part of the URL. Transient: the store did not answer.
+        """
+
+    @abstractmethod
+    def submit(self, run: RunContext, tasks: Sequence[TaskSubmission]) -> None:
+        """Accept attempts for execution, in this order.
+
+        On return every attempt is known to the backend and appears in `poll`. Idempotent: an
+        attempt that is known already, from an earlier process too, is adopted and not started
+        again. A task that cannot start becomes a `failed` update. Transient: nothing, or an
+        unknown part, was accepted; the driver submits all of them again.
+        """
+
+    @abstractmethod
+    def poll(self, run: RunContext, cursor: str, wait: float) -> Snapshot:
+        """Return what changed since `cursor`; ``""`` asks for every attempt that is known.
+
+        A backend with `notifies` returns as soon as something changed and at the latest after
+        `wait` seconds; all others return at once. One answer for the whole run, never a call per
+        task. Updates may repeat. Transient: the service did not answer.
+        """
+
+    @abstractmethod
+    def read_log(
+        self, run: RunContext, attempt: TaskSubmission, stream: Stream, offset: int
+    ) -> LogChunk:
+        """Return bytes of a log from `offset` on, at most 1 MiB, while it runs and until release.
+
+        An attempt that has written nothing gives empty data. Transient: could not be read now.
+        """
+
+    @abstractmethod
+    def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
+        """Ask for tasks to stop: TERM, the grace time, KILL.
+
+        Returns when the request is accepted; the end is seen in `poll` as `canceled`. Nothing
+        happens to a task that has ended or is not known. Transient: not accepted yet.
+        """
+
+    @abstractmethod
+    def outputs(self, run: RunContext, attempt: TaskSubmission) -> TaskFiles:
+        """Return where the files of an ended attempt are; readable until `release`.
+
+        Transient: they cannot be reached now.
+        """
+
+    @abstractmethod
+    def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
+        """Delete what this run created, and nothing else; returns a line for each thing.
+
+        With `dry_run` nothing is deleted and the same lines are returned. Attempts that still
+        run are stopped. Idempotent. The run's results and logs in the run directory stay.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and threads; running tasks go on. Idempotent."""
+
+
+Settings = Any

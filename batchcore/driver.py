@@ -1,0 +1,370 @@
+"""The one loop: stage, submit, poll, collect, until every task of a run has ended.
+
+Before each call that another process could see the intent is on disk, so a run that is killed
+anywhere is continued by the same command: attempts that were submitted are submitted again under
+the same numbers, and the backend adopts them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from batchcore import crash
+from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
+from batchcore.clock import Clock, SystemClock
+from batchcore.errors import BackendError, Detached
+from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, TaskChanged
+from batchcore.finish import finish
+from batchcore.record import Record, TaskRow
+from batchcore.requests import take_requests
+from batchcore.schedule import Ending, Schedule, backoff, may_retry, next_attempt
+from batchcore.states import Budget, FailureReason, TaskState, can_move
+from batchcore.transfer.files import FileRecord
+from batchcore.transfer.stage import stage
+
+_TRIES = 6
+_TICK = 1.0
+_SLOWEST_TICK = 15.0
+_IN_FLIGHT = frozenset(
+    {
+        TaskState.QUEUED,
+        TaskState.PREPARING,
+        TaskState.RUNNING,
+        TaskState.FINALIZING,
+        TaskState.UNKNOWN,
+    }
+)
+
+Result = TypeVar("Result")
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """How a run is driven: how many tasks at once, and whether the first failure stops it."""
+
+    max_parallel: int | None = None
+    fail_fast: bool = False
+
+
+class Driver:
+    """Drives one run to its end; owns the record while it does."""
+
+    def __init__(
+        self,
+        record: Record,
+        backend: Backend,
+        *,
+        policy: Policy | None = None,
+        observers: Observers | None = None,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        """Take an open record and a backend; clock and chance are injected by tests."""
+        self._record = record
+        self._backend = backend
+        self._policy = policy or Policy()
+        self._observers = observers or Observers()
+        self._clock = clock or SystemClock()
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._tasks = {task.id: task for task in record.header.plan.tasks}
+        self._rows: dict[str, TaskRow] = {}
+        self._active: set[str] = set()
+        self._cursor = ""
+        self._stopping = False
+        self._detach = 0
+        self._context = RunContext(
+            run_id=record.header.run_id,
+            plan=record.header.plan,
+            directory=record.directory,
+            notify=self._note,
+        )
+
+    def detach(self, exit_code: int) -> None:
+        """Leave the run at the next tick; safe to call from a signal handler."""
+        self._detach = exit_code
+
+    def run(self) -> str:
+        """Drive until every task has ended; return ``succeeded``, ``failed`` or ``canceled``.
+
+        Raises `Detached` after `detach`, and the backend's error where it did not recover; in
+        both cases the same command continues.
+        """
+        with self._record.errors():
+            self._begin()
+            self._stage()
+            self._recover()
+            tick = _TICK
+            while self._step():
+                changed = self._poll(tick)
+                tick = _TICK if changed else min(tick * 1.5, _SLOWEST_TICK)
+            return self._end()
+
+    def _begin(self) -> None:
+        self._rows = {row.id: row for row in self._record.rows()}
+        succeeded = sum(row.state is TaskState.SUCCEEDED for row in self._rows.values())
+        resumed = any(row.attempt for row in self._rows.values())
+        self._schedule = Schedule(self._tasks.values(), self._rows)
+        self._observers.tell(
+            RunStarted(
+                at=self._clock.now(),
+                run_id=self._context.run_id,
+                backend=self._record.header.backend,
+                tasks=len(self._rows),
+                already_succeeded=succeeded,
+                resumed=resumed,
+            )
+        )
+
+    def _stage(self) -> None:
+        """Bring the resources of every task that has not ended into the store."""
+        if self._schedule.exhausted:
+            return
+        store = self._retrying(lambda: self._backend.store(self._context))
+        self._context = msgspec.structs.replace(self._context, store=store)
+        files = {
+            file.key: file
+            for task_id, task in self._tasks.items()
+            if not self._rows[task_id].state.final
+            for file in task.files
+        }
+        sent = self._retrying(
+            lambda: stage(files.values(), store, self._record.staged(), self._save_staged)
+        )
+        self._observers.tell(Staged(at=self._clock.now(), sent=sent, total=len(files)))
+
+    def _save_staged(self, key: str, file: FileRecord) -> None:
+        crash.reach("stage.uploaded")
+        self._record.save_staged({key: file})
+        crash.reach("stage.recorded")
+
+    def _recover(self) -> None:
+        """Submit again what was in flight, so that the backend adopts it or says it is gone."""
+        for task_id in self._schedule.blocked_from_the_start():
+            self._give_up(task_id)
+        taken = self._schedule.drop(
+            [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
+        )
+        if taken:
+            self._send(taken)
+
+    def _step(self) -> bool:
+        """Do what can be done now; return whether there is anything left to wait for."""
+        if self._detach:
+            self._leave()
+        self._handle_requests()
+        limit = self._policy.max_parallel or len(self._tasks)
+        room = limit - len(self._active)
+        ready = [] if self._stopping else self._schedule.take(self._clock.now(), room)
+        if ready:
+            fresh = [self._rows[task_id] for task_id in ready]
+            for row in fresh:
+                if row.state is TaskState.PENDING:
+                    self._tell_change(row, TaskState.QUEUED)
+                    row.state, row.attempt = TaskState.QUEUED, row.attempt + 1
+                row.submitted_at = self._clock.now()
+            self._record.save(fresh)
+            crash.reach("submit.recorded")
+            self._send(ready)
+            crash.reach("submit.accepted")
+        return bool(self._active) or not (self._stopping or self._schedule.exhausted)
+
+    def _send(self, task_ids: Sequence[str]) -> None:
+        self._active.update(task_ids)
+        submissions = [self._submission(task_id) for task_id in task_ids]
+        self._retrying(lambda: self._backend.submit(self._context, submissions))
+
+    def _submission(self, task_id: str) -> TaskSubmission:
+        return TaskSubmission(self._tasks[task_id], self._rows[task_id].attempt)
+
+    def _poll(self, tick: float) -> bool:
+        """Ask once for news of the whole run; return whether there was any."""
+        wait = tick * (0.8 + 0.4 * self._chance.random())
+        due = self._schedule.next_time()
+        if due is not None:
+            wait = max(0.0, min(wait, due - self._clock.now()))
+        if not self._active:
+            self._clock.sleep(wait)
+            return False
+        limit = min(wait, _TICK) if self._backend.notifies else 0
+        snapshot = self._retrying(lambda: self._backend.poll(self._context, self._cursor, limit))
+        self._cursor = snapshot.cursor
+        crash.reach("poll.received")
+        self._apply(snapshot.updates)
+        if not self._backend.notifies:
+            self._clock.sleep(wait)
+        return bool(snapshot.updates)
+
+    def _apply(self, updates: Sequence[TaskUpdate]) -> None:
+        """Believe what is news of the current attempt; ends are looked at one by one."""
+        moved: dict[str, TaskRow] = {}
+        ended: list[TaskUpdate] = []
+        for update in updates:
+            row = self._rows.get(update.task_id)
+            if row is None or update.attempt != row.attempt or row.id not in self._active:
+                continue
+            if update.state.final:
+                ended.append(update)
+            elif can_move(row.state, update.state):
+                self._tell_change(row, update.state)
+                row.state = update.state
+                row.node = update.node or row.node
+                row.started_at = update.started_at or row.started_at
+                moved[row.id] = row
+        self._record.save(moved.values())
+        for update in ended:
+            self._finish(update)
+
+    def _finish(self, update: TaskUpdate) -> None:
+        """Collect what an ended attempt left, decide what its end means, write it down."""
+        row, task = self._rows[update.task_id], self._tasks[update.task_id]
+        row.native, row.node = update.native, update.node or row.node
+        row.started_at = update.started_at or row.started_at
+        row.ended_at = update.ended_at or self._clock.now()
+        old = row.state
+        row.state = TaskState.FINALIZING
+        finished = self._retrying(
+            lambda: finish(self._record, self._backend, self._context, task, update)
+        )
+        ending = finished.ending
+        self._active.discard(row.id)
+        row.reason, row.exit_code, row.detail = ending.reason, ending.exit_code, ending.detail
+        budget = may_retry(row, task, ending)
+        row.state = ending.state
+        if budget is Budget.NONE:
+            files = finished.publish()
+            self._record.save_end(row, files)
+            crash.reach("collect.recorded")
+            self._tell_change(row, row.state, old)
+            self._after_end(row)
+            return
+        finished.discard()
+        self._record.save_attempt(row)
+        self._tell_change(row, TaskState.QUEUED, old)
+        next_attempt(row, budget)
+        self._record.save([row])
+        wait = backoff(row, budget, self._chance.random())
+        self._schedule.put_back(row.id, self._clock.now() + wait)
+
+    def _after_end(self, row: TaskRow) -> None:
+        if row.state is TaskState.FAILED and self._policy.fail_fast:
+            self._stopping = True
+        for blocked in self._schedule.ended(row.id):
+            self._give_up(blocked)
+
+    def _give_up(self, task_id: str) -> None:
+        """End a task that can never start, and those that wait for it in turn."""
+        pending = [task_id]
+        while pending:
+            row = self._rows[pending.pop()]
+            cause = self._schedule.blocked_by(row.id)
+            self._tell_change(row, TaskState.FAILED)
+            row.state, row.reason = TaskState.FAILED, FailureReason.DEPENDENCY
+            row.detail = f"it waits for {cause!r}, which {self._rows[cause].state}"
+            row.ended_at = self._clock.now()
+            self._schedule.drop([row.id])
+            self._record.save_end(row, ())
+            pending += self._schedule.ended(row.id)
+
+    def _handle_requests(self) -> None:
+        """Act on what other processes ask of this run."""
+        for request in take_requests(self._record.directory):
+            wanted = [t for t in (request.task_ids or self._rows) if t in self._rows]
+            rows = [self._rows[t] for t in wanted if not self._rows[t].state.final]
+            for row in rows:
+                row.canceling = True
+            self._record.save(rows)
+            self._cancel_unsent([row.id for row in rows])
+            running = [row.id for row in rows if row.id in self._active]
+            if running:
+                self._retrying(lambda ids=running: self._backend.cancel(self._context, ids))
+
+    def _cancel_unsent(self, task_ids: Sequence[str]) -> None:
+        for task_id in self._schedule.drop(task_ids):
+            row = self._rows[task_id]
+            self._tell_change(row, TaskState.CANCELED)
+            row.state, row.ended_at = TaskState.CANCELED, self._clock.now()
+            self._record.save_end(row, ())
+            self._after_end(row)
+
+    def _end(self) -> str:
+        """Say how the run ended; after a full success nothing but the results stays behind."""
+        if self._stopping:
+            left = [r.id for r in self._rows.values() if not r.state.final]
+            self._schedule.drop(left)
+            for task_id in left:
+                row = self._rows[task_id]
+                row.state, row.detail = TaskState.CANCELED, "not started: an earlier task failed"
+                self._tell_change(row, row.state, TaskState.PENDING)
+                self._record.save_end(row, ())
+        count = {state: 0 for state in TaskState}
+        for row in self._rows.values():
+            count[row.state] += 1
+        state = "succeeded"
+        if count[TaskState.FAILED]:
+            state = "failed"
+        elif count[TaskState.CANCELED]:
+            state = "canceled"
+        self._record.save_meta("state", state)
+        crash.reach("run.ended")
+        if state == "succeeded":
+            self._retrying(lambda: self._backend.release(self._context, dry_run=False))
+            self._record.forget_staged()
+            crash.reach("run.released")
+        self._observers.tell(
+            RunEnded(
+                at=self._clock.now(),
+                run_id=self._context.run_id,
+                state=state,
+                succeeded=count[TaskState.SUCCEEDED],
+                failed=count[TaskState.FAILED],
+                canceled=count[TaskState.CANCELED],
+            )
+        )
+        return state
+
+    def _leave(self) -> None:
+        running = len(self._active)
+        waiting = sum(not row.state.final for row in self._rows.values()) - running
+        raise Detached(
+            f"Detached. {running} tasks are submitted or running, {waiting} wait for the next run.",
+            signal_exit=self._detach,
+        )
+
+    def _retrying(self, call: Callable[[], Result]) -> Result:
+        """Repeat a call while its error is transient: bounded, with a growing, jittered wait."""
+        for attempt in range(_TRIES):
+            try:
+                return call()
+            except BackendError as exc:
+                if not exc.transient or attempt == _TRIES - 1 or self._detach:
+                    raise
+                pause = exc.retry_after or min(30.0, 0.5 * 2**attempt)
+                self._note(f"{exc.reason}; trying again in {pause:.0f} s")
+                self._clock.sleep(pause * (0.5 + self._chance.random() / 2))
+        msg = "unreachable"
+        raise AssertionError(msg)
+
+    def _note(self, text: str) -> None:
+        self._observers.tell(Note(at=self._clock.now(), text=text))
+
+    def _tell_change(self, row: TaskRow, new: TaskState, old: TaskState | None = None) -> None:
+        duration = None
+        if row.started_at is not None and row.ended_at is not None:
+            duration = max(row.ended_at - row.started_at, 0.0)
+        self._observers.tell(
+            TaskChanged(
+                at=self._clock.now(),
+                task_id=row.id,
+                attempt=row.attempt,
+                old=old or row.state,
+                new=new,
+                reason=row.reason,
+                exit_code=row.exit_code,
+                detail=row.detail,
+                duration=duration,
+            )
+        )

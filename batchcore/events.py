@@ -1,0 +1,88 @@
+"""What happens in a run, as values; observers hear of it one by one, each guarded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from batchcore.states import FailureReason, TaskState
+
+log = logging.getLogger("batchcore")
+
+
+class Event(Struct, frozen=True, kw_only=True, tag=True):
+    """Something that happened; `at` is seconds since the epoch."""
+
+    at: float
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    """The driver began; `resumed` where the run was begun by an earlier command."""
+
+    run_id: str
+    backend: str
+    tasks: int
+    already_succeeded: int
+    resumed: bool
+
+
+class Staged(Event, frozen=True, kw_only=True):
+    """The resources are in the store; `sent` of them were sent now."""
+
+    sent: int
+    total: int
+
+
+class Note(Event, frozen=True, kw_only=True):
+    """A line of news for people, such as the progress of an image pull."""
+
+    text: str
+
+
+class TaskChanged(Event, frozen=True, kw_only=True):
+    """A task went from `old` to `new`; after a failure that is retried, `new` is `queued`."""
+
+    task_id: str
+    attempt: int
+    old: TaskState
+    new: TaskState
+    reason: FailureReason | None = None
+    exit_code: int | None = None
+    detail: str = ""
+    duration: float | None = None
+
+
+class RunEnded(Event, frozen=True, kw_only=True):
+    """The driver has nothing left to do; `state` is succeeded, failed or canceled."""
+
+    run_id: str
+    state: str
+    succeeded: int
+    failed: int
+    canceled: int
+
+
+Observer = Callable[[Event], None]
+
+
+class Observers:
+    """Tells every observer of every event; one that raises is told once and dropped."""
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        """Keep the observers in the order in which they are told."""
+        self._observers = list(observers)
+
+    def add(self, observer: Observer) -> None:
+        """Add one at the end."""
+        self._observers.append(observer)
+
+    def tell(self, event: Event) -> None:
+        """Tell everybody; nothing that an observer does can change the run."""
+        for observer in list(self._observers):
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed and is not told any more: %r", observer)
+                self._observers.remove(observer)

@@ -1,0 +1,123 @@
+"""The end of one attempt: keep its logs, collect its outputs, and say what the end means."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec import Struct
+
+from batchcore import paths
+from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
+from batchcore.plan import PlannedTask
+from batchcore.record import Record
+from batchcore.schedule import Ending
+from batchcore.states import FailureReason, TaskState
+from batchcore.transfer.collect import (
+    Collected,
+    Fetched,
+    Refused,
+    discard,
+    fetch,
+    keep_log,
+    open_tree,
+    publish,
+)
+
+
+class Finished(Struct, frozen=True):
+    """An attempt whose files are fetched; exactly one of `publish` and `discard` follows."""
+
+    ending: Ending
+    fetched: Fetched
+    record: Record
+
+    def publish(self) -> tuple[Collected, ...]:
+        """Put the files in their places and return them."""
+        publish(self.fetched, self.record.outputs_directory)
+        return self.fetched.files
+
+    def discard(self) -> None:
+        """Drop the files, because another attempt follows."""
+        discard(self.fetched)
+
+
+def finish(
+    record: Record, backend: Backend, run: RunContext, task: PlannedTask, update: TaskUpdate
+) -> Finished:
+    """Fetch the logs and the outputs that are due and judge the end.
+
+    ``succeeded`` is believed only with exit code 0 and every required output fetched. Raises
+    `TransferError` (transient) where the files cannot be reached; may be repeated.
+    """
+    incoming = record.directory / "incoming" / f"{task.id}-{update.attempt}"
+    ran = update.exit_code is not None or update.reason is FailureReason.TIMEOUT
+    if not ran:
+        return Finished(_judge(update, None, task, record), Fetched(incoming), record)
+    files = backend.outputs(run, TaskSubmission(task, update.attempt))
+    for stream, url in (("stdout", files.stdout), ("stderr", files.stderr)):
+        keep_log(url, record.log_path(task.id, update.attempt, stream))
+    fetched = Fetched(incoming)
+    if update.state is not TaskState.CANCELED and task.outputs:
+        fetched = fetch(task.outputs, update.state, open_tree(files.tree), incoming)
+        fetched = _without_foreign(fetched, task, record)
+    return Finished(_judge(update, fetched.refused, task, record), fetched, record)
+
+
+def _without_foreign(fetched: Fetched, task: PlannedTask, record: Record) -> Fetched:
+    """Refuse all files where one would replace another task's."""
+    for file in fetched.files:
+        owner = record.owner(paths.folded(file.to))
+        if owner not in {None, task.id}:
+            detail = f"{file.to!r} was already collected from task {owner!r}"
+            discard(fetched)
+            refused = Refused(FailureReason.OUTPUT_UNSAFE, detail)
+            return Fetched(fetched.incoming, (), refused)
+    return fetched
+
+
+def _judge(
+    update: TaskUpdate, refused: Refused | None, task: PlannedTask, record: Record
+) -> Ending:
+    ending = Ending(
+        state=update.state,
+        reason=update.reason,
+        exit_code=update.exit_code,
+        detail=update.detail,
+        retryable=update.retryable,
+    )
+    if update.state is TaskState.SUCCEEDED and update.exit_code != 0:
+        return Ending(
+            state=TaskState.FAILED,
+            reason=FailureReason.BACKEND,
+            exit_code=update.exit_code,
+            detail="the backend reported success without exit code 0",
+        )
+    if update.state is TaskState.SUCCEEDED and refused is not None:
+        return Ending(
+            state=TaskState.FAILED,
+            reason=refused.reason,
+            exit_code=update.exit_code,
+            detail=refused.detail,
+        )
+    if update.state is TaskState.FAILED and not ending.detail:
+        log = record.log_path(task.id, update.attempt, "stderr")
+        return Ending(
+            state=ending.state,
+            reason=ending.reason or FailureReason.BACKEND,
+            exit_code=ending.exit_code,
+            detail=last_line(log),
+            retryable=ending.retryable,
+        )
+    return ending
+
+
+def last_line(log: os.PathLike[str], limit: int = 200) -> str:
+    """Return the last line of a log that is not blank, shortened, control characters shown."""
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(os.fstat(stream.fileno()).st_size - 4096, 0))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    line = next((text.strip() for text in reversed(lines) if text.strip()), "")
+    return "".join(c if c.isprintable() else "�" for c in line)[:limit]

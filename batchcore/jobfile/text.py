@@ -1,0 +1,122 @@
+"""Reading text, TOML and JSON strictly; a fault names the file, and its line if it has one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from batchcore.errors import JobError, Problem
+
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at (end) of document\)")
+
+
+class _RepeatedKeyError(ValueError):
+    """A JSON object has the same key twice, and a plain reader would keep the last one."""
+
+
+def read_text(path: Path, *, code: str) -> str:
+    """Return a file's text without a byte order mark.
+
+    Raises `JobError` (permanent) with `code` where the file is missing, is no file, cannot be
+    read or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise unreadable(path, exc, code=code) from exc
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise failure(
+            code, "the file is not UTF-8 text", hint="save it as UTF-8", file=f"{path}:{line}"
+        ) from exc
+
+
+def unreadable(path: Path, error: OSError, *, code: str) -> JobError:
+    """Return the error for a file that cannot be opened, with a near name where there is one."""
+    if isinstance(error, FileNotFoundError):
+        return failure(code, f"there is no file {str(path)!r}", hint=_near(path))
+    if isinstance(error, IsADirectoryError):
+        return failure(code, f"{str(path)!r} is a directory", hint="name a file inside it")
+    return failure(
+        code,
+        f"{str(path)!r} cannot be read: {error.strerror or error}",
+        hint="check its owner and mode: ls -l",
+    )
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Return a TOML document as plain data; raises `JobError` (permanent) with line and column."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        match = _TOML_PLACE.search(str(exc))
+        reason = _TOML_PLACE.sub("", str(exc)).strip()
+        place = str(path)
+        if match:
+            line, column = (text.count("\n") + 1, 1) if match[3] else (match[1], match[2])
+            place = f"{path}:{line}:{column}"
+        raise failure("BC2300", f"the TOML is not valid: {reason}", file=place) from exc
+    except RecursionError as exc:
+        raise failure("BC2300", "the TOML is nested too deeply", file=str(path)) from exc
+
+
+def parse_json(text: str, path: Path, *, line: int | None = None, code: str = "BC2300") -> Any:
+    """Return a JSON text as plain data; `line` is where a text of one line stands in its file.
+
+    Raises `JobError` (permanent) for wrong syntax, a key that is repeated and numbers that JSON
+    does not have (``NaN``, ``Infinity``).
+    """
+    import json
+
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except json.JSONDecodeError as exc:
+        place = f"{path}:{line or exc.lineno}:{exc.colno}"
+        raise failure(code, f"the JSON is not valid: {exc.msg}", file=place) from exc
+    except (ValueError, RecursionError) as exc:
+        place = f"{path}:{line}" if line else str(path)
+        reason = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+        raise failure(code, f"the JSON is not valid: {reason}", file=place) from exc
+
+
+def failure(code: str, reason: str, *, hint: str = "", file: str = "", key: str = "") -> JobError:
+    """Return the error for a single problem at a place in a file."""
+    return JobError([Problem(code=code, reason=reason, hint=hint, file=file, key=key)])
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if not entry.is_dir()]
+    except OSError:
+        return f"there is no directory {str(path.parent)!r}"
+    close = difflib.get_close_matches(path.name, _same_kind(names, path), n=1)
+    if not close:
+        close = [name for name in sorted(names) if Path(name).stem == path.stem][:1]
+    if close:
+        return f'did you mean "{path.with_name(close[0])}"?'
+    return f"look into {str(path.parent)!r}"
+
+
+def _same_kind(names: Iterable[str], path: Path) -> list[str]:
+    """Put the names with the wanted suffix first, so that a tie goes to one of them."""
+    return sorted(names, key=lambda name: (Path(name).suffix != path.suffix, name))
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise _RepeatedKeyError(f"the key {repeated!r} is there twice")
+    return table
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not a number in JSON")

@@ -1,0 +1,134 @@
+"""What a problem with raw data says, and where it says it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
+
+from batchcore.errors import Problem, suggest
+from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task
+
+_NOUNS: dict[type[Struct], str] = {
+    Job: "a job file",
+    Task: "a task",
+    Resource: "a resource",
+    Output: "an output",
+    Mount: "a mount",
+    Requirements: "requirements",
+    Dependency: "a dependency",
+}
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+_MESSAGE = re.compile(r"(.*?)(?: - at `\$\.*([^`]*)`)?", re.DOTALL)
+
+
+def inside(key: str, inner: str) -> str:
+    """Return the key `inner` of the value at `key`; a name that both have is written once."""
+    head = key.rsplit(".", 1)[-1]
+    if head and (inner == head or inner.startswith((f"{head}.", f"{head}["))):
+        inner = inner[len(head) :]
+        return key + inner
+    return f"{key}.{inner}" if key and inner else key or inner
+
+
+def unknown_key(name: str, cls: type[Struct], key: str, known: Iterable[str]) -> Problem:
+    """Return the problem of a key that `cls` does not have."""
+    hint = suggest(name, known)
+    if cls in {Job, Task} and name in {field.name for field in fields(Requirements)}:
+        hint = f"write requirements = {{ {name} = … }}"
+    return Problem(
+        code="BC2301",
+        reason=f"{name!r} is not a key of {_NOUNS[cls]}",
+        hint=hint,
+        key=inside(key, name),
+    )
+
+
+def wrong_type(key: str, wanted: str, value: object, hint: str = "") -> Problem:
+    """Return the problem of a value of another type; the value itself is not shown."""
+    name = key.rsplit(".", 1)[-1] or "the file"
+    return Problem(
+        code="BC2001",
+        reason=f"{name} must be {wanted}, not {kind_of(value)}",
+        hint=hint,
+        key=key,
+    )
+
+
+def kind_of(value: object) -> str:
+    """Return the type of a raw value in the words of a job file."""
+    if isinstance(value, bool):
+        return "true or false"
+    kinds: tuple[tuple[Any, str], ...] = (
+        (str, "a text"),
+        (int | float, "a number"),
+        (list | tuple, "a list"),
+        (Mapping, "a table"),
+        (type(None), "null"),
+    )
+    return next((word for kind, word in kinds if isinstance(value, kind)), type(value).__name__)
+
+
+def missing_key(cls: type[Struct], field: FieldInfo, key: str) -> Problem:
+    """Return the problem of a field that must be given."""
+    return Problem(
+        code="BC2202",
+        reason=f"{_NOUNS[cls]} needs {field.name}",
+        hint=f'write {field.name} = "…"',
+        key=inside(key, field.name),
+    )
+
+
+def type_problem(field: FieldInfo, raw: Any, key: str, message: str) -> Problem:
+    """Return the problem of a field whose value msgspec refused with `message`."""
+    match = _MESSAGE.fullmatch(message)
+    text, path = (match[1], match[2] or "") if match else (message, "")
+    choices = next(_literals(field.type), ())
+    if choices and isinstance(raw, str):
+        reason = f"{raw!r} is not a value of {field.name}"
+        return Problem(code="BC2002", reason=reason, hint=suggest(raw, choices), key=key)
+    name = f"{key}{path if path.startswith('[') else ''}"
+    wanted = re.sub(r"`([^`]*)`", lambda m: _in_words(m[1]), text)
+    return Problem(
+        code="BC2001",
+        reason=f"{field.name}: {wanted[:1].lower()}{wanted[1:]}",
+        hint=quoted(field.name, raw) if "`str" in text.split("got")[0] else _plain(field, raw),
+        key=name,
+    )
+
+
+def _in_words(types: str) -> str:
+    words = [_WORDS.get(name.strip(), name.strip()) for name in types.split("|")]
+    return " or ".join(word for word in words if word != "nothing" or len(words) == 1)
+
+
+def quoted(name: str, value: object) -> str:
+    """Return the hint to put a single value in quotes; nothing for other values."""
+    scalar = isinstance(value, bool | int | float)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f'write {name} = "{text}"' if scalar else ""
+
+
+def _plain(field: FieldInfo, value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?|true|false", value):
+        return f"write {field.name} = {value}, without quotes"
+    return ""
+
+
+def _literals(hint: Any) -> Iterator[tuple[str, ...]]:
+    if get_origin(hint) is Literal:
+        yield get_args(hint)
+    else:
+        for part in get_args(hint):
+            yield from _literals(part)

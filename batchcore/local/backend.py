@@ -1,0 +1,149 @@
+"""The backend contract on top of the engine; every backend of this machine is one of these."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from batchcore.backend import (
+    Backend,
+    Check,
+    LogChunk,
+    RunContext,
+    Snapshot,
+    Stream,
+    TaskFiles,
+    TaskSubmission,
+)
+from batchcore.clock import Clock, SystemClock
+from batchcore.local.engine import Engine, read_exit
+from batchcore.local.runner import Attempt, Runner
+from batchcore.plan import Plan
+from batchcore.transfer.files import UnsafeFile, open_beneath, write_error
+from batchcore.transfer.stage import local_path, materialise
+
+_LOG_CHUNK = 1 << 20
+
+
+class LocalBackend(Backend):
+    """Tasks on this machine, run by a `Runner` on as many slots as there are processors.
+
+    The run directory holds all of it: the store in ``work/.store``, an attempt's files in
+    ``work/<task>/<attempt>``.
+    """
+
+    notifies: ClassVar[bool] = True
+
+    def __init__(
+        self, runner: Runner, slots: int | None = None, clock: Clock | None = None
+    ) -> None:
+        """Take `slots` processors' worth of tasks at once, default all of this machine's."""
+        self._runner = runner
+        self._store: Path | None = None
+        self._engine = Engine(
+            runner, slots or os.cpu_count() or 1, clock or SystemClock(), self._fill
+        )
+
+    def check(self, plan: Plan) -> Check:
+        """Ask the runner; creates nothing."""
+        return self._runner.check(plan)
+
+    def store(self, run: RunContext) -> str:
+        """Return a directory of the run directory."""
+        return f"file://{_work(run) / '.store'}"
+
+    def submit(self, run: RunContext, tasks: Sequence[TaskSubmission]) -> None:
+        """Queue the attempts; those of an earlier process are adopted when their turn comes."""
+        self._store = local_path(run.store)
+        self._runner.prepare([submission.task for submission in tasks], run.notify)
+        self._engine.submit([_attempt(run, submission) for submission in tasks])
+
+    def poll(self, run: RunContext, cursor: str, wait: float) -> Snapshot:
+        """Return what the engine said since the cursor; waits for news."""
+        updates, position = self._engine.updates(int(cursor or 0), wait)
+        return Snapshot(updates=updates, cursor=str(position))
+
+    def read_log(
+        self, run: RunContext, attempt: TaskSubmission, stream: Stream, offset: int
+    ) -> LogChunk:
+        """Read the log file, which the worker could have replaced by anything."""
+        place = _attempt(run, attempt)
+        complete = read_exit(place) is not None
+        try:
+            with open_beneath(place.task_directory, f"{stream}.txt") as file:
+                file.seek(offset)
+                data = file.read(_LOG_CHUNK)
+        except (FileNotFoundError, UnsafeFile):
+            return LogChunk(b"", complete)
+        return LogChunk(data, complete and len(data) < _LOG_CHUNK)
+
+    def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
+        """Stop the tasks; what an earlier process started is adopted by `submit` first."""
+        self._engine.cancel(task_ids)
+
+    def outputs(self, run: RunContext, attempt: TaskSubmission) -> TaskFiles:
+        """Return the attempt's own directory."""
+        place = _attempt(run, attempt)
+        return TaskFiles(
+            tree=f"file://{place.working_directory}",
+            stdout=f"file://{place.task_directory / 'stdout.txt'}",
+            stderr=f"file://{place.task_directory / 'stderr.txt'}",
+        )
+
+    def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
+        """Delete what runs or ran for this run, and its ``work/`` directory."""
+        work = _work(run)
+        lines = list(self._runner.leftovers(run.run_id, work))
+        if work.exists():
+            lines.append(f"directory {work}")
+        if not dry_run:
+            self._runner.sweep(run.run_id, work)
+            _remove_tree(work)
+        return lines
+
+    def close(self) -> None:
+        """End the slots; running commands go on."""
+        self._engine.close()
+
+    def _fill(self, attempt: Attempt) -> None:
+        """Make the attempt's directory, whole or not at all, with exactly its resources."""
+        ready = attempt.control / "ready"
+        if ready.exists():
+            return
+        _remove_tree(attempt.directory)
+        try:
+            attempt.control.mkdir(parents=True, mode=0o700)
+            attempt.working_directory.mkdir(parents=True, mode=0o700)
+        except OSError as exc:
+            raise write_error(attempt.directory, exc) from exc
+        if self._store is not None:
+            materialise(attempt.task.files, self._store, attempt.working_directory)
+        ready.touch()
+
+
+def _work(run: RunContext) -> Path:
+    return run.directory / "work"
+
+
+def _attempt(run: RunContext, submission: TaskSubmission) -> Attempt:
+    return Attempt(
+        run_id=run.run_id,
+        task=submission.task,
+        number=submission.attempt,
+        directory=_work(run) / submission.task.id / str(submission.attempt),
+        base=Path(run.plan.base),
+    )
+
+
+def _remove_tree(directory: Path) -> None:
+    """Delete a directory that a worker may have made hard to delete."""
+    if not directory.exists():
+        return
+    for folder, _directories, _files in os.walk(directory):
+        with suppress(OSError):
+            Path(folder).chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)

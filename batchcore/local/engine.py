@@ -1,0 +1,268 @@
+"""Slots: hands attempts to a runner, keeps time limits, remembers how each attempt ended.
+
+One thread per slot takes the next attempt, prepares its directory, lets the runner run it and
+writes the end to ``control/exit.json`` before anything of it is removed. An attempt that was
+submitted to an earlier process is therefore either adopted by the runner or answered from that
+file, and never run twice under the same number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from batchcore import crash
+from batchcore.backend import TaskUpdate
+from batchcore.clock import Clock
+from batchcore.errors import BackendError, BatchcoreError
+from batchcore.local.runner import Attempt, Exit, Runner
+from batchcore.states import FailureReason, TaskState
+from batchcore.transfer.files import write_whole
+
+_KILL_SECONDS = 30.0
+
+
+class Engine:
+    """Runs attempts on at most `slots` processors' worth of slots; safe from any thread."""
+
+    def __init__(
+        self, runner: Runner, slots: int, clock: Clock, prepare: Callable[[Attempt], None]
+    ) -> None:
+        """Start no thread yet; `prepare` fills an attempt's directory and may raise."""
+        self._runner = runner
+        self._slots = slots
+        self._clock = clock
+        self._prepare = prepare
+        self._changed = threading.Condition()
+        self._queue: deque[Attempt] = deque()
+        self._free = slots
+        self._idle = list(range(slots))[::-1]
+        self._active: dict[str, Attempt] = {}
+        self._known: set[tuple[str, int]] = set()
+        self._canceled: set[str] = set()
+        self._updates: list[TaskUpdate] = []
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Queue attempts in order; one that is known already is left alone."""
+        with self._changed:
+            for attempt in attempts:
+                key = (attempt.task.id, attempt.number)
+                if key in self._known:
+                    continue
+                self._known.add(key)
+                self._canceled.discard(attempt.task.id)
+                self._queue.append(attempt)
+                self._say(attempt, TaskState.QUEUED)
+            self._changed.notify_all()
+            while len(self._threads) < min(self._slots, len(self._known)):
+                thread = threading.Thread(target=self._work, name="batchcore-slot", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def updates(self, position: int, wait: float) -> tuple[Sequence[TaskUpdate], int]:
+        """Return what was said since `position` and the new one; waits for news if there is none."""
+        with self._changed:
+            if position >= len(self._updates):
+                self._changed.wait_for(lambda: len(self._updates) > position, timeout=wait)
+            return self._updates[position:], len(self._updates)
+
+    def cancel(self, task_ids: Sequence[str]) -> None:
+        """Drop queued attempts of these tasks and stop the running ones."""
+        wanted = set(task_ids)
+        with self._changed:
+            self._canceled |= wanted
+            for attempt in [a for a in self._queue if a.task.id in wanted]:
+                self._queue.remove(attempt)
+                self._say(attempt, TaskState.CANCELED)
+            running = [a for task_id, a in self._active.items() if task_id in wanted]
+            self._changed.notify_all()
+        for attempt in running:
+            self._runner.stop(attempt, kill=False)
+            killer = threading.Timer(attempt.task.grace, self._kill, [attempt])
+            killer.daemon = True
+            killer.start()
+
+    def close(self) -> None:
+        """End the threads; commands that run go on and can be adopted."""
+        with self._changed:
+            self._closing = True
+            self._queue.clear()
+            self._changed.notify_all()
+        self._runner.wake()
+        for thread in self._threads:
+            thread.join(timeout=_KILL_SECONDS)
+        self._runner.close()
+
+    def _kill(self, attempt: Attempt) -> None:
+        """Kill what did not listen to TERM; it may have ended, and then nothing happens."""
+        if not self._closing and attempt.task.id in self._active:
+            with suppress(BatchcoreError):
+                self._runner.stop(attempt, kill=True)
+
+    def _work(self) -> None:
+        while (attempt := self._next()) is not None:
+            try:
+                end = self._run(attempt)
+            except BatchcoreError as exc:
+                end = _as_exit(exc)
+            except Exception as exc:  # noqa: BLE001 - a bug must end the task, not the slot
+                end = Exit(
+                    reason=FailureReason.BACKEND,
+                    detail=f"{exc.__class__.__name__}: {exc}",
+                    retryable=False,
+                )
+            with self._changed:
+                self._active.pop(attempt.task.id, None)
+                self._free += _weight(attempt, self._slots)
+                self._idle.append(attempt.slot)
+                if end is not None:
+                    self._say_end(attempt, end)
+                self._changed.notify_all()
+
+    def _next(self) -> Attempt | None:
+        """Wait for the first attempt in the queue that fits; None when closing."""
+        with self._changed:
+            while not self._closing:
+                if self._queue and _weight(self._queue[0], self._slots) <= self._free:
+                    attempt = msgspec.structs.replace(self._queue.popleft(), slot=self._idle.pop())
+                    self._free -= _weight(attempt, self._slots)
+                    self._active[attempt.task.id] = attempt
+                    return attempt
+                self._changed.wait()
+            return None
+
+    def _run(self, attempt: Attempt) -> Exit | None:
+        """Run one attempt to its end; None where the engine is closing and the command goes on."""
+        end = read_exit(attempt)
+        if end is None:
+            self._tell(attempt, TaskState.PREPARING)
+            self._prepare(attempt)
+            crash.reach("engine.prepared")
+            end = self._runner.start(attempt)
+            crash.reach("engine.started")
+        if end is None:
+            end = self._supervise(attempt)
+            if end is None:
+                return None
+            crash.reach("engine.exited")
+        write_whole(attempt.control / "exit.json", msgspec.json.encode(end))
+        crash.reach("engine.exit_recorded")
+        self._runner.remove(attempt)
+        crash.reach("engine.removed")
+        return end
+
+    def _supervise(self, attempt: Attempt) -> Exit | None:
+        """Wait for a started command, and stop it when its time is over."""
+        started = _started_at(attempt)
+        self._tell(attempt, TaskState.RUNNING, started)
+        if attempt.task.id in self._canceled:
+            self._runner.stop(attempt, kill=False)
+        limit = attempt.task.timeout
+        end = self._wait(attempt, limit and limit - max(self._clock.now() - started, 0))
+        if end is not None or self._closing:
+            return end
+        self._runner.stop(attempt, kill=False)
+        end = self._wait(attempt, attempt.task.grace)
+        if end is None and not self._closing:
+            self._runner.stop(attempt, kill=True)
+            end = self._wait(attempt, _KILL_SECONDS)
+        if self._closing and end is None:
+            return None
+        if end is None:
+            end = Exit(detail="it did not end after KILL")
+        return msgspec.structs.replace(
+            end,
+            reason=FailureReason.TIMEOUT,
+            detail=f"stopped after its time limit of {limit:g} s",
+        )
+
+    def _wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
+        """Wait for the end at most `timeout` seconds."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while not self._closing:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            if left is not None and left <= 0:
+                return self._runner.wait(attempt, 0)
+            end = self._runner.wait(attempt, left)
+            if end is not None:
+                return end
+        return None
+
+    def _tell(self, attempt: Attempt, state: TaskState, started_at: float | None = None) -> None:
+        with self._changed:
+            self._say(attempt, state, started_at)
+            self._changed.notify_all()
+
+    def _say(self, attempt: Attempt, state: TaskState, started_at: float | None = None) -> None:
+        self._updates.append(
+            TaskUpdate(
+                task_id=attempt.task.id,
+                attempt=attempt.number,
+                state=state,
+                node=f"local-{attempt.slot}",
+                started_at=started_at,
+            )
+        )
+
+    def _say_end(self, attempt: Attempt, end: Exit) -> None:
+        state = TaskState.FAILED
+        reason = end.reason
+        if attempt.task.id in self._canceled and end.code != 0:
+            state, reason = TaskState.CANCELED, None
+        elif reason is None and end.code == 0:
+            state = TaskState.SUCCEEDED
+        elif reason is None:
+            reason = FailureReason.EXIT_CODE if end.code is not None else FailureReason.BACKEND
+        self._updates.append(
+            TaskUpdate(
+                task_id=attempt.task.id,
+                attempt=attempt.number,
+                state=state,
+                reason=reason,
+                exit_code=end.code,
+                detail=end.detail,
+                native=end.native,
+                node=f"local-{attempt.slot}",
+                retryable=end.retryable,
+                started_at=end.started_at,
+                ended_at=end.ended_at or self._clock.now(),
+            )
+        )
+
+
+def read_exit(attempt: Attempt) -> Exit | None:
+    """Return how an attempt ended, if an engine has written it down."""
+    try:
+        return msgspec.json.decode((attempt.control / "exit.json").read_bytes(), type=Exit)
+    except FileNotFoundError:
+        return None
+
+
+def _started_at(attempt: Attempt) -> float:
+    """Return when the command was started, by an earlier controller perhaps."""
+    mark = attempt.control / "started"
+    if not mark.exists():
+        mark.touch()
+    return mark.stat().st_mtime
+
+
+def _weight(attempt: Attempt, slots: int) -> int:
+    """Return how many slots an attempt takes: one a processor, never more than there are."""
+    cpus = attempt.task.requirements.cpus or 1
+    return max(1, min(slots, -int(-cpus // 1)))
+
+
+def _as_exit(error: BatchcoreError) -> Exit:
+    transfer = error.error_code == "BC7001"
+    return Exit(
+        reason=FailureReason.RESOURCE if transfer else FailureReason.BACKEND,
+        detail=error.reason,
+        native=error.error_code,
+        retryable=isinstance(error, BackendError) and error.transient,
+    )

@@ -1,0 +1,291 @@
+"""`local-process`: the command as a child process of this machine, in a session of its own.
+
+A few lines of POSIX sh stand between this process and the command, so that the command's end is
+written down even when the controller is killed first. They write their process id, send the two
+streams to the log files, run the command with its words untouched, and write its exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from batchcore.backend import Check
+from batchcore.local.environment import worker_environment
+from batchcore.local.process_check import check_plan, command_here, default_search_path
+from batchcore.local.runner import Attempt, Exit
+from batchcore.local.settings import LocalProcessSettings
+from batchcore.plan import Plan, PlannedTask
+from batchcore.states import FailureReason
+from batchcore.transfer.files import write_error
+
+_SCRIPT = """\
+exec >"$1" 2>"$2"
+printf '%s\\n' "$$" >"$3"
+exit_file=$4
+shift 4
+trap : TERM INT HUP
+"$@"
+printf '%s\\n' "$?" >"$exit_file"
+"""
+_SLICE = 0.05
+_ADOPTION_SECONDS = 0.5
+_INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class ProcessRunner:
+    """Runs commands as child processes; adopts those that an earlier controller started."""
+
+    def __init__(self, settings: LocalProcessSettings) -> None:
+        """Keep the settings; nothing is started."""
+        self._settings = settings
+        self._children: dict[Path, subprocess.Popen[bytes]] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        self._closed = False
+
+    def check(self, plan: Plan) -> Check:
+        """Say whether the plan can run here; see `check_plan`."""
+        return check_plan(plan, self._settings)
+
+    def prepare(self, tasks: Sequence[PlannedTask], notify: Callable[[str], None]) -> None:
+        """Do nothing: a process needs no image."""
+
+    def start(self, attempt: Attempt) -> Exit | None:
+        """Start the command, or adopt the process of an earlier controller."""
+        if self._pid(attempt) is not None or self._adopted(attempt):
+            return None
+        environment = self._environment(attempt)
+        argv = command_here(attempt.task.command, attempt.base, self._settings)
+        program = _find(argv[0], attempt.working_directory, environment["PATH"])
+        if program is None:
+            return Exit(
+                reason=FailureReason.START_FAILED,
+                detail=f"there is no program {argv[0]!r} on this machine",
+                native="ENOENT",
+            )
+        _mark_start(attempt)
+        try:
+            child = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
+                [
+                    *("/bin/sh", "-c", _SCRIPT, "sh"),
+                    str(attempt.task_directory / "stdout.txt"),
+                    str(attempt.task_directory / "stderr.txt"),
+                    str(attempt.control / "pid"),
+                    str(attempt.control / "exit"),
+                    *(program, *argv[1:]),
+                ],
+                cwd=attempt.working_directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as exc:
+            return Exit(
+                reason=FailureReason.START_FAILED,
+                detail=f"{argv[0]!r} could not be started: {exc}",
+                native=exc.__class__.__name__,
+            )
+        self._children[attempt.directory] = child
+        return None
+
+    def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
+        """Wait for the process to end; None after `timeout` seconds or a `wake`."""
+        pid = self._pid(attempt)
+        if pid is not None:
+            if _runs(pid, attempt) and not self._sleep_until_end(pid, attempt, timeout):
+                return None
+            _signal_group(pid, signal.SIGKILL)
+        return _exit(attempt, self._children.pop(attempt.directory, None))
+
+    def stop(self, attempt: Attempt, *, kill: bool) -> None:
+        """Signal the whole process group."""
+        pid = self._pid(attempt)
+        if pid is not None and _runs(pid, attempt):
+            _signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
+
+    def remove(self, attempt: Attempt) -> None:
+        """Do nothing: an ended process leaves nothing outside its directory."""
+
+    def leftovers(self, run_id: str, work: Path) -> Sequence[str]:
+        """Name the processes of this run that still live."""
+        return [f"process {pid} of task {task}" for pid, task in _living(run_id, work)]
+
+    def sweep(self, run_id: str, work: Path) -> None:
+        """Kill the processes of this run."""
+        for pid, _task in _living(run_id, work):
+            _signal_group(pid, signal.SIGKILL)
+        for child in self._children.values():
+            child.wait()
+        self._children.clear()
+
+    def wake(self) -> None:
+        """Make every `wait` return."""
+        self._closed = True
+        with suppress(OSError):
+            os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """Close the pipe; running commands go on."""
+        for descriptor in (self._wake_read, self._wake_write):
+            with suppress(OSError):
+                os.close(descriptor)
+        for child in self._children.values():
+            child.returncode = child.returncode or 0  # it goes on alone: no ResourceWarning
+        self._children.clear()
+
+    def _environment(self, attempt: Attempt) -> dict[str, str]:
+        """Build the worker's environment; of the controller's own only what names its locale."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return {
+            "PATH": default_search_path(),
+            "TMPDIR": str(attempt.directory / "tmp"),
+            **inherited,
+            **worker_environment(
+                attempt,
+                node_root=attempt.directory.parent.parent,
+                task_directory=attempt.task_directory,
+            ),
+        }
+
+    def _pid(self, attempt: Attempt) -> int | None:
+        if child := self._children.get(attempt.directory):
+            return child.pid
+        try:
+            text = (attempt.control / "pid").read_text()
+        except FileNotFoundError:
+            return None
+        return int(text) if text.endswith("\n") and text.strip().isdigit() else None
+
+    def _adopted(self, attempt: Attempt) -> bool:
+        """Return whether an earlier controller started this attempt just before it was killed."""
+        if not (attempt.control / "starting").exists():
+            return False
+        deadline = time.monotonic() + _ADOPTION_SECONDS
+        while self._pid(attempt) is None and time.monotonic() < deadline:
+            time.sleep(_SLICE / 5)
+        return self._pid(attempt) is not None
+
+    def _sleep_until_end(self, pid: int, attempt: Attempt, timeout: float | None) -> bool:
+        """Return True at the end of the process, False after `timeout` or a wake."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        except (AttributeError, OSError):
+            return self._poll_until_end(pid, self._children.get(attempt.directory), timeout)
+        try:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.register(self._wake_read, select.POLLIN)
+            ready = poller.poll(None if timeout is None else max(timeout, 0) * 1000)
+            return any(found == descriptor for found, _event in ready)
+        finally:
+            os.close(descriptor)
+
+    def _poll_until_end(
+        self, pid: int, child: subprocess.Popen[bytes] | None, timeout: float | None
+    ) -> bool:
+        """Do the same where the system has no descriptors for processes."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._closed and (deadline is None or time.monotonic() < deadline):
+            ended = child.poll() is not None if child else not _exists(pid)
+            if ended:
+                return True
+            time.sleep(_SLICE)
+        return False
+
+
+def _exit(attempt: Attempt, child: subprocess.Popen[bytes] | None) -> Exit:
+    code = child.wait() if child is not None else None
+    started = _mtime(attempt.control / "pid")
+    try:
+        text = (attempt.control / "exit").read_text()
+        ended = _mtime(attempt.control / "exit")
+    except FileNotFoundError:
+        text, ended = "", None
+    if text.endswith("\n") and text.strip().isdigit():
+        return Exit(code=int(text), started_at=started, ended_at=ended)
+    if code is not None and code < 0:
+        return Exit(code=128 - code, started_at=started)
+    return Exit(
+        reason=FailureReason.NODE_LOST,
+        detail="the process was gone and had written no exit code",
+        started_at=started,
+    )
+
+
+def _find(program: str, directory: Path, path: str) -> str | None:
+    """Return the program to run; a relative one with a slash starts at the working directory."""
+    if "/" in program:
+        place = directory / program
+        return program if place.is_file() and os.access(place, os.X_OK) else None
+    return shutil.which(program, path=path)
+
+
+def _mark_start(attempt: Attempt) -> None:
+    """Leave word that the command is about to start, and give it a place for temporary files."""
+    try:
+        (attempt.directory / "tmp").mkdir(exist_ok=True)
+        (attempt.control / "starting").touch()
+    except OSError as exc:
+        raise write_error(attempt.control, exc) from exc
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _runs(pid: int, attempt: Attempt) -> bool:
+    """Return whether the process lives and is this attempt's, not a later one with its number."""
+    return _exists(pid) and _belongs(pid, attempt.run_id, attempt.task.id)
+
+
+def _belongs(pid: int, run_id: str, task_id: str) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except FileNotFoundError:
+        return not Path("/proc/self/environ").exists()
+    except OSError:
+        return False
+    if environment == [b""]:  # a zombie has none; it is a child of ours that waits to be reaped
+        return True
+    wanted = {f"BATCHCORE_RUN_ID={run_id}".encode(), f"BATCHCORE_TASK_ID={task_id}".encode()}
+    return wanted <= set(environment)
+
+
+def _living(run_id: str, work: Path) -> list[tuple[int, str]]:
+    """Return the processes that attempts of this run have recorded and that still live."""
+    living = []
+    for path in sorted(work.glob("*/*/control/pid")):
+        task_id = path.parts[-4]
+        text = path.read_text().strip()
+        if text.isdigit() and _exists(int(text)) and _belongs(int(text), run_id, task_id):
+            living.append((int(text), task_id))
+    return living
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

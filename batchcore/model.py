@@ -1,0 +1,389 @@
+"""What the user writes: Job, Task, Resource, Output, Requirements. Frozen values, no I/O.
+
+Every value is plain data: it can be written as JSON or TOML and read back equal. Each check that
+needs neither the file system nor the other tasks happens here, when the value is built, and
+raises `JobError` with the key, the reason and a suggestion.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+
+from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr, replace
+
+from batchcore import paths, units
+from batchcore.errors import JobError
+
+if TYPE_CHECKING:
+    from batchcore.run import Run
+
+TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MODE = re.compile(r"0?[0-7]{3}")
+_SHELL_SYNTAX = re.compile(r"[|&;<>$`()*?~#\n!{}]")
+_RESERVED_ENV = ("BATCHCORE_", "AZ_BATCH_")
+
+When = Literal["success", "failure", "always"]
+
+
+class _Value(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the model's values."""
+
+
+class Resource(_Value, frozen=True):
+    """A file, or a tree of files, placed in the task's working directory before it starts.
+
+    `path` is where it lands, relative to the working directory. Exactly one of these says what:
+
+    - `source`: a file, a directory, a glob (``data/*.csv``) or any fsspec URL. For a directory
+      and a glob `path` is a directory, and the files keep their names below it. Relative sources
+      start at the job file's directory, or at the current one for a job built in Python;
+    - `text`: the content itself, written as UTF-8;
+    - `content`: the content itself as bytes (base64 in JSON and TOML).
+
+    `mode` is the file mode as octal text, default ``"0644"``; a local source that its owner may
+    execute defaults to ``"0755"``.
+    """
+
+    path: str
+    source: str | None = None
+    text: str | None = None
+    content: bytes | None = None
+    mode: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the path, the mode, and that exactly one origin is given."""
+        force_setattr(self, "path", paths.safe_path(self.path, "path"))
+        given = [n for n in ("source", "text", "content") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise JobError.of(
+                "BC2202",
+                f"resource {self.path!r} needs exactly one of source, text and content"
+                + (f", not {' and '.join(given)}" if given else ""),
+                hint=f'write source = "{self.path}"' if not given else f"keep {given[0]} alone",
+                key="source",
+            )
+        if self.source is not None and not self.source.strip():
+            raise JobError.of("BC2202", f"resource {self.path!r} has an empty source", key="source")
+        if self.mode is not None and not _MODE.fullmatch(self.mode):
+            raise JobError.of(
+                "BC2001", f"{self.mode!r} is not a file mode", hint='write "0644"', key="mode"
+            )
+
+
+class Output(_Value, frozen=True):
+    """A file, or a pattern of files, collected from the working directory when the task ends.
+
+    A `path` without a wildcard names one file, and `to` is its name below the run's ``outputs/``;
+    with a wildcard `to` is a directory, and the files keep their names below it, relative to the
+    pattern's fixed part. Default `to`: ``<task id>/<path>`` or ``<task id>``. `when` says after
+    which end it is collected; a `required` output that is missing fails a task that exited 0.
+    """
+
+    path: str
+    to: str | None = None
+    when: When = "success"
+    required: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the pattern and the destination."""
+        force_setattr(self, "path", paths.safe_pattern(self.path, "path"))
+        if self.to is not None:
+            force_setattr(self, "to", paths.safe_path(self.to, "to"))
+            if paths.has_wildcard(self.to):
+                raise JobError.of(
+                    "BC2101",
+                    f"{self.to!r} has a wildcard, but a destination names one place",
+                    hint="write a file name, or a directory for a pattern",
+                    key="to",
+                )
+
+
+class Requirements(_Value, frozen=True, kw_only=True):
+    """What one task needs of a machine: processors, memory and disk (bytes or ``"2GiB"``), GPUs.
+
+    None means the backend's own default.
+    """
+
+    cpus: float | None = None
+    memory: int | str | None = None
+    disk: int | str | None = None
+    gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        """Turn sizes into bytes and refuse what no machine can give."""
+        for name in ("memory", "disk"):
+            value = getattr(self, name)
+            if value is not None:
+                force_setattr(self, name, units.size_in_bytes(value, f"requirements.{name}"))
+        if self.cpus is not None and not 0 < self.cpus < 10_000:  # noqa: PLR2004 - a sane ceiling
+            raise JobError.of(
+                "BC2001",
+                f"{self.cpus!r} is not a number of processors",
+                hint="write cpus = 1",
+                key="requirements.cpus",
+            )
+        if self.gpus is not None and self.gpus < 0:
+            raise JobError.of(
+                "BC2001", f"{self.gpus!r} is not a number of GPUs", key="requirements.gpus"
+            )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory in bytes."""
+        return cast("int | None", self.memory)
+
+
+class Mount(_Value, frozen=True):
+    """A directory or a store prefix made visible to the worker at an absolute path.
+
+    `source` is a directory of this machine or a store URL; read-only unless `read_only` is false.
+    """
+
+    path: str
+    source: str
+    read_only: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a place that is not an absolute, plain path."""
+        clean = self.path.startswith("/") and self.path.strip("/")
+        if not clean or {"..", "."} & set(self.path.split("/")) or ":" in self.path:
+            raise JobError.of(
+                "BC2100",
+                f"{self.path!r} is not an absolute path to mount at",
+                hint='write a path such as "/data"',
+                key="path",
+            )
+
+
+class Dependency(_Value, frozen=True):
+    """Another task that must end first; `on` is ``"success"`` or ``"any"`` end."""
+
+    task: str
+    on: Literal["success", "any"] = "success"
+
+
+class Shared(_Value, frozen=True, kw_only=True):
+    """What a task says for itself and a job for all of its tasks.
+
+    For a single value the task's own wins; `env` and `labels` are merged key by key; `resources`,
+    `outputs` and `mounts` are joined, the task's replacing the job's with the same `path`;
+    `secrets` are joined.
+
+    - `image`: the container image; `command`: argv, or one plain line without shell syntax;
+      `shell`: a line for ``/bin/sh -c`` instead of a command.
+    - `env`: variables for the worker; `secrets`: names of variables of the controller whose
+      values the worker may read, never stored.
+    - `timeout`: seconds, or ``"30m"``, from the start of the command; `grace`: the time between
+      TERM and KILL (default 10 s).
+    - `retries`: further attempts after the task's own failure (default 0); `interruptions`: after
+      a failure that is not its fault (default 5).
+    - `user`: ``"caller"`` (default; the auto-user on Azure) or ``"root"``.
+    """
+
+    image: str | None = None
+    command: Sequence[str] | str | None = None
+    shell: str | None = None
+    env: dict[str, str] = {}
+    requirements: Requirements = Requirements()
+    timeout: float | str | None = None
+    grace: float | str | None = None
+    retries: Annotated[int, Meta(ge=0, le=100)] | None = None
+    interruptions: Annotated[int, Meta(ge=0, le=100)] | None = None
+    resources: Sequence[Resource] = ()
+    outputs: Sequence[Output | str] = ()
+    mounts: Sequence[Mount] = ()
+    secrets: Sequence[str] = ()
+    labels: dict[str, str] = {}
+    user: Literal["caller", "root"] | None = None
+
+    def __post_init__(self) -> None:
+        """Normalise lists, times and the command, and check names."""
+        _normalise_command(self)
+        for name in ("timeout", "grace"):
+            if (value := getattr(self, name)) is not None:
+                force_setattr(self, name, units.seconds(value, name))
+        for name in ("retries", "interruptions"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:  # noqa: PLR2004 - bounded by rule 7
+                raise JobError.of("BC2001", f"{name} = {value!r} is not from 0 to 100", key=name)
+        outputs = tuple(Output(o) if isinstance(o, str) else o for o in self.outputs)
+        force_setattr(self, "outputs", outputs)
+        for name in ("resources", "mounts", "secrets"):
+            force_setattr(self, name, _listed(getattr(self, name), name))
+        _check_names(self)
+
+    @property
+    def argv(self) -> tuple[str, ...] | None:
+        """The command as argv, a shell line included; None where neither is given."""
+        if self.shell is not None:
+            return ("/bin/sh", "-c", self.shell)
+        return cast("tuple[str, ...] | None", self.command)
+
+    @property
+    def output_values(self) -> tuple[Output, ...]:
+        """The outputs; a plain string has become an `Output`."""
+        return cast("tuple[Output, ...]", self.outputs)
+
+
+class Task(Shared, frozen=True):
+    """One command in one container image, with its resources and outputs.
+
+    `id` is 1 to 64 of ``A-Z a-z 0-9 _ -`` and unique in the job ignoring case. `depends_on` lists
+    ids, or `Dependency` values, of tasks that must end before this one starts.
+    """
+
+    id: str
+    depends_on: Sequence[Dependency | str] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Check the id and normalise the dependencies."""
+        if not TASK_ID.fullmatch(self.id):
+            suggestion = re.sub(r"[^A-Za-z0-9_-]+", "-", self.id)[:64].strip("-")
+            raise JobError.of(
+                "BC2200",
+                f"{self.id!r} is not a task id: use 1 to 64 of A-Z a-z 0-9 _ -",
+                hint=f'did you mean "{suggestion}"?' if suggestion else "",
+                key="id",
+            )
+        listed = _listed(self.depends_on, "depends_on")
+        links = tuple(Dependency(d) if isinstance(d, str) else d for d in listed)
+        force_setattr(self, "depends_on", links)
+        super().__post_init__()
+
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """The dependencies; a plain id has become a `Dependency` on success."""
+        return cast("tuple[Dependency, ...]", self.depends_on)
+
+
+class Job(Shared, frozen=True):
+    """The plain-data description of tasks and what they share.
+
+    `tasks` in the order of the results. All other task fields given here are defaults for every
+    task. `backend_options` (in a file: ``[backend.NAME]``) go to that backend alone, strictly
+    checked. `max_parallel` limits how many tasks run at once; `fail_fast` stops submitting after
+    the first failure.
+    """
+
+    name: str
+    tasks: Sequence[Task] = ()
+    backend_options: dict[str, dict[str, Any]] = field(default_factory=dict, name="backend")
+    max_parallel: Annotated[int, Meta(ge=1)] | None = field(default=None)
+    fail_fast: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        """Check the name; ids are compared when the job is planned."""
+        if not _JOB_NAME.fullmatch(self.name):
+            suggestion = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name)[:64].strip("-._")
+            raise JobError.of(
+                "BC2200",
+                f"{self.name!r} is not a job name: use 1 to 64 of A-Z a-z 0-9 _ . -",
+                hint=f'did you mean "{suggestion}"?' if suggestion else "",
+                key="name",
+            )
+        if self.max_parallel is not None and self.max_parallel < 1:
+            raise JobError.of("BC2001", "max_parallel must be at least 1", key="max_parallel")
+        force_setattr(self, "tasks", _listed(self.tasks, "tasks"))
+        super().__post_init__()
+
+    def with_task(self, id: str, **fields: Any) -> Self:  # noqa: A002 - the model's own word
+        """Return a job with one more task; for thousands of tasks give `tasks` a list instead."""
+        return self.with_tasks([Task(id, **fields)])
+
+    def with_tasks(self, tasks: Iterable[Task]) -> Self:
+        """Return a job with these tasks added at the end."""
+        return replace(self, tasks=(*self.tasks, *tasks))
+
+    def run(self, backend: str = "", **options: Any) -> Run:
+        """Run the job on a backend and return its `Run`; see `batchcore.run.run_job`."""
+        from batchcore.run import run_job
+
+        return run_job(self, backend=backend, **options)
+
+
+def _listed(value: object, key: str) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise JobError.of(
+            "BC2001", f"{key} must be a list", hint=f"write {key} = [{value!r}]", key=key
+        )
+    return tuple(value)
+
+
+def _normalise_command(shared: Shared) -> None:
+    command = shared.command
+    if command is None:
+        return
+    if shared.shell is not None:
+        raise JobError.of(
+            "BC2201", "command and shell are both given", hint="keep one of them", key="command"
+        )
+    if isinstance(command, str):
+        if _SHELL_SYNTAX.search(command):
+            raise JobError.of(
+                "BC2201",
+                f"{command!r} needs a shell, and a command is not given to one",
+                hint=f"write shell = {command!r}, or the command as a list of words",
+                key="command",
+            )
+        command = _split(command)
+    argv = _listed(command, "command")
+    if not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
+        raise JobError.of(
+            "BC2201",
+            f"{argv!r} is not a command: a list of words that starts with a program",
+            hint='write command = ["python3", "/worker.py"]',
+            key="command",
+        )
+    if any("\0" in word for word in argv):
+        raise JobError.of("BC2201", "a word of the command has a NUL character", key="command")
+    force_setattr(shared, "command", argv)
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as exc:
+        raise JobError.of(
+            "BC2201",
+            f"{line!r} cannot be split into words: {exc}",
+            hint="write the command as a list of words",
+            key="command",
+        ) from exc
+
+
+def _check_names(shared: Shared) -> None:
+    for name, value in shared.env.items():
+        if not _NAME.fullmatch(name) or name.startswith(_RESERVED_ENV):
+            raise JobError.of(
+                "BC2200",
+                f"{name!r} cannot be set by a job"
+                if _NAME.fullmatch(name)
+                else f"{name!r} is not a name for a variable",
+                hint="use letters, digits and _; BATCHCORE_ and AZ_BATCH_ are reserved",
+                key=f"env.{name}",
+            )
+        if not isinstance(value, str) or "\0" in value:
+            raise JobError.of(
+                "BC2001",
+                f"{name} = {value!r} is not a text",
+                hint=f'write {name} = "{value}"',
+                key=f"env.{name}",
+            )
+    for secret in shared.secrets:
+        if not isinstance(secret, str) or not _NAME.fullmatch(secret):
+            raise JobError.of(
+                "BC2200",
+                "a secret is named by a variable of the controller, and this is not a name",
+                hint='write secrets = ["API_TOKEN"] and export API_TOKEN',
+                key="secrets",
+            )
+        if secret in shared.env:
+            raise JobError.of(
+                "BC2203", f"{secret} is both a secret and in env", hint="keep one", key="secrets"
+            )

@@ -1,0 +1,157 @@
+"""Safe relative paths, and the one grammar for file patterns.
+
+Both are the same on every backend: POSIX, relative, NFC. The pattern grammar is that of Azure
+Batch output files (azure-batch 15.1 SDK, `OutputFile.file_pattern`): ``*`` and ``?`` stay inside
+one directory, ``**`` as a whole segment is any number of directories, ``[abc]``, ``[a-c]`` and
+``[!abc]`` are sets, ``[*]`` is a literal star, and a leading dot must be written out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from batchcore.errors import JobError
+
+MAX_PATH = 900  # leaves room for a prefix below the 1,024 characters of a blob name
+MAX_SEGMENT_BYTES = 255
+_WILDCARDS = re.compile(r"[*?\[]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def safe_path(text: str, key: str) -> str:
+    """Return `text` as a safe relative POSIX path in NFC.
+
+    Refused, with a suggestion where there is one: empty, absolute, home and drive paths, `.` and
+    `..`, empty segments, backslashes, control characters, a trailing dot, space or slash, names
+    over 255 bytes and paths over 900 characters. Raises `JobError` (permanent), naming `key`.
+    """
+    path = unicodedata.normalize("NFC", text)
+    reason = _fault(path)
+    if reason:
+        suggestion = _suggest(path)
+        hint = f'did you mean "{suggestion}"?' if suggestion else "write a path such as in/a.csv"
+        raise JobError.of("BC2100", f"{text!r} {reason}", hint=hint, key=key)
+    return path
+
+
+def safe_pattern(text: str, key: str) -> str:
+    """Return `text` as a safe file pattern; the same rules as for a path, plus the grammar's.
+
+    ``$`` is refused, because Azure Batch would expand it. Raises `JobError` (permanent).
+    """
+    path = safe_path(text, key)
+    if "$" in path:
+        raise JobError.of(
+            "BC2101",
+            f"{text!r} has a $, which Azure Batch expands",
+            hint="name the file without a $",
+            key=key,
+        )
+    if has_wildcard(path):
+        try:
+            _compile(path)
+        except re.error as exc:
+            raise JobError.of(
+                "BC2101",
+                f"{text!r} is not a valid pattern",
+                hint="close the bracket, or write [[] for a literal one",
+                key=key,
+            ) from exc
+    return path
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Return whether a pattern can match more than the one file it spells."""
+    return _WILDCARDS.search(pattern) is not None
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the directories before the first wildcard, without a trailing slash."""
+    segments: list[str] = []
+    for segment in pattern.split("/")[:-1]:
+        if has_wildcard(segment):
+            break
+        segments.append(segment)
+    return "/".join(segments)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Return whether `path`, relative and POSIX, is matched by `pattern`."""
+    if not has_wildcard(pattern):
+        return pattern == path
+    return _compile(pattern).fullmatch(path) is not None
+
+
+def folded(path: str) -> str:
+    """Return the form under which two paths are the same file on some file system."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _fault(path: str) -> str:
+    segments = path.split("/")
+    checks = (
+        (not path.strip(), "is an empty path"),
+        (path.startswith(("/", "~")) or _DRIVE.match(path), "is not relative to the directory"),
+        ("\\" in path, "has a backslash"),
+        (any(unicodedata.category(c) in {"Cc", "Cs"} for c in path), "has a control character"),
+        (".." in segments, "leaves the directory"),
+        (path.endswith("/"), "ends with a slash"),
+        (any(s in {"", "."} for s in segments), "has an empty or '.' segment"),
+        (any(s.endswith((".", " ")) for s in segments), "has a name ending with a dot or space"),
+        (any(len(s.encode("utf-8", "surrogatepass")) > MAX_SEGMENT_BYTES for s in segments), "has a name over 255 bytes"),
+        (len(path) > MAX_PATH, f"is longer than {MAX_PATH} characters"),
+    )
+    return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _suggest(path: str) -> str:
+    segments = [
+        "".join(c for c in segment if unicodedata.category(c) not in {"Cc", "Cs"}).rstrip(". ")
+        for segment in _DRIVE.sub("", path.replace("\\", "/")).split("/")
+    ]
+    suggestion = "/".join(s for s in segments if s and s != "~")
+    return suggestion if suggestion and not _fault(suggestion) else ""
+
+
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str]:
+    segments = pattern.split("/")
+    parts: list[str] = []
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment == "**":
+            parts.append(r"(?:(?!\.)[^/]+/)*" + (r"(?!\.)[^/]+" if last else ""))
+        else:
+            parts.append(_segment(segment) + ("" if last else "/"))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _segment(segment: str) -> str:
+    """Translate one segment; a wildcard at its start does not match a leading dot."""
+    out = ["" if segment.startswith(".") else r"(?!\.)"]
+    position = 0
+    while position < len(segment):
+        char = segment[position]
+        if char == "*":
+            out.append("[^/]*")
+        elif char == "?":
+            out.append("[^/]")
+        elif char == "[":
+            end = segment.find("]", position + 2)
+            if end < 0:
+                msg = "unclosed bracket"
+                raise re.error(msg)
+            out.append(_set(segment[position + 1 : end]))
+            position = end
+        else:
+            out.append(re.escape(char))
+        position += 1
+    return "".join(out)
+
+
+def _set(body: str) -> str:
+    negated = body.startswith("!")
+    members = re.sub(r"([\\\]\[^&~|])", r"\\\1", body[1:] if negated else body)
+    return f"(?!/)[{'^' if negated else ''}{members}]"

@@ -1,0 +1,265 @@
+"""The handle a user holds on a run: look at it, read its logs, take its results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from msgspec import Struct
+
+from batchcore.errors import NotFound, TasksFailed, TransferError, suggest
+from batchcore.record import Header, Record, TaskRow, read_header
+from batchcore.requests import request_cancel
+from batchcore.states import FailureReason, TaskState
+from batchcore.transfer.files import CHUNK
+
+REPORT_SCHEMA = "batchcore.run/1"
+
+
+class OutputFile(Struct, frozen=True, kw_only=True):
+    """A collected file: its name in the task, where it is now, size in bytes, SHA-256."""
+
+    path: str
+    file: Path
+    size: int
+    sha256: str
+
+
+class TaskResult(Struct, frozen=True, kw_only=True):
+    """How far a task is, and what it left; times are seconds since the epoch."""
+
+    id: str
+    state: TaskState
+    attempt: int
+    reason: FailureReason | None
+    exit_code: int | None
+    detail: str
+    native: str
+    node: str
+    started_at: float | None
+    ended_at: float | None
+    outputs: tuple[OutputFile, ...]
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, never below 0; None while it is not both known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(self.ended_at - self.started_at, 0.0)
+
+
+class RunReport(Struct, frozen=True, kw_only=True):
+    """A run as plain data; what ``--json`` prints."""
+
+    run: str
+    backend: str
+    state: str
+    directory: Path
+    counts: dict[str, int]
+    tasks: tuple[TaskResult, ...]
+    schema: str = REPORT_SCHEMA
+
+
+class Run:
+    """One submission of a job to one backend, known by its run directory.
+
+    Reading is always allowed, while another process drives the run too.
+    """
+
+    def __init__(self, directory: Path, header: Header) -> None:
+        """Use `Run.load`, or what `Job.run` returns."""
+        self.directory = directory
+        self.header = header
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Return the run in a directory; raises `NotFound` where there is none."""
+        path = Path(directory).absolute()
+        return cls(path, read_header(path))
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.header.run_id
+
+    @property
+    def state(self) -> str:
+        """``running``, ``succeeded``, ``failed`` or ``canceled``.
+
+        `running` means that tasks have not ended; whether a controller drives it now or the same
+        command must be given again is not part of it.
+        """
+        with self._record() as record:
+            return _state(record.counts())
+
+    def report(self) -> RunReport:
+        """Return everything known of the run and its tasks."""
+        with self._record() as record:
+            rows = record.rows()
+            outputs = record.outputs()
+            counts = record.counts()
+            place = record.outputs_directory
+        tasks = tuple(
+            _result(row, place, self._in_order(row, outputs.get(row.id, []))) for row in rows
+        )
+        return RunReport(
+            run=self.id,
+            backend=self.header.backend,
+            state=_state(counts),
+            directory=self.directory,
+            counts={state.value: count for state, count in sorted(counts.items())},
+            tasks=tasks,
+        )
+
+    @property
+    def tasks(self) -> tuple[TaskResult, ...]:
+        """All tasks in the order of the job."""
+        return self.report().tasks
+
+    def task(self, task_id: str) -> TaskResult:
+        """Return one task; raises `NotFound` with the nearest id."""
+        tasks = {task.id: task for task in self.tasks}
+        if task_id not in tasks:
+            raise NotFound(
+                f"run {self.id} has no task {task_id!r}", hint=suggest(task_id, tasks), code="BC5001"
+            )
+        return tasks[task_id]
+
+    @property
+    def output_files(self) -> list[Path]:
+        """The collected files in the order of the job's tasks and their outputs.
+
+        Raises `TasksFailed` where not every task succeeded, because a sum over the rest would be
+        wrong; what there is can be read from `tasks`.
+        """
+        self.raise_for_state()
+        return [output.file for task in self.tasks for output in task.outputs]
+
+    def raise_for_state(self) -> None:
+        """Raise `TasksFailed` unless every task succeeded."""
+        report = self.report()
+        if report.state == "succeeded":
+            return
+        bad = [task for task in report.tasks if task.state is not TaskState.SUCCEEDED]
+        first = bad[0]
+        raise TasksFailed(
+            f"{len(bad)} of {len(report.tasks)} tasks have not succeeded; the first is "
+            f"{first.id!r}: {first.state}" + (f" ({first.reason})" if first.reason else ""),
+            hint=f"look with: batchcore logs {self.directory} {first.id}",
+            where=str(self.directory),
+        )
+
+    def log(self, task_id: str, stream: str = "stdout", attempt: int | None = None) -> bytes:
+        """Return a task's log, of its last attempt by default; empty where there is none."""
+        return b"".join(self.log_chunks(task_id, stream, attempt))
+
+    def log_chunks(
+        self, task_id: str, stream: str = "stdout", attempt: int | None = None, offset: int = 0
+    ) -> Iterator[bytes]:
+        """Yield a kept log in pieces of at most 1 MiB, from `offset` bytes on."""
+        task = self.task(task_id)
+        with self._record() as record:
+            path = record.log_path(task_id, attempt or task.attempt, stream)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                while chunk := file.read(CHUNK):
+                    yield chunk
+        except FileNotFoundError:
+            return
+
+    def attempts(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the ended attempts of a task, oldest first."""
+        with self._record() as record:
+            return record.attempts(self.task(task_id).id)
+
+    def cancel(self, task_ids: Sequence[str] = ()) -> None:
+        """Ask the controller that drives the run to stop these tasks, or all.
+
+        Returns at once. Where no controller runs, the next one finds the request;
+        `batchcore.start.cancel_run` carries it out there and then.
+        """
+        for task_id in task_ids:
+            self.task(task_id)
+        request_cancel(self.directory, task_ids)
+
+    def verify(self) -> list[TaskResult]:
+        """Read every collected file again; raises `TransferError` naming the first wrong one."""
+        for task in (tasks := list(self.tasks)):
+            for output in task.outputs:
+                if _digest(output.file) != output.sha256:
+                    raise TransferError(
+                        f"{output.file} is missing or not what task {task.id!r} wrote",
+                        hint="delete it and run the same command again",
+                        where=str(output.file),
+                    )
+        return tasks
+
+    def _record(self) -> _Reading:
+        return _Reading(self.directory)
+
+    def _in_order(self, row: TaskRow, outputs: list[Any]) -> list[Any]:
+        """Sort a task's files by the outputs that named them."""
+        planned = self.header.plan.tasks[row.position].outputs
+        places = [output.to for output in planned]
+
+        def rank(file: Any) -> tuple[int, str]:
+            found = (n for n, to in enumerate(places) if file.to == to or file.to.startswith(f"{to}/"))
+            return next(found, len(places)), file.to
+
+        return sorted(outputs, key=rank)
+
+    def __repr__(self) -> str:
+        """Name the run and its state."""
+        return f"<Run {self.id} on {self.header.backend}: {self.state}>"
+
+
+class _Reading:
+    """A record that is open for reading as long as a block."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> Record:
+        self._record = Record.read(self._directory)
+        return self._record
+
+    def __exit__(self, *_error: object) -> None:
+        self._record.close()
+
+
+def _state(counts: dict[TaskState, int]) -> str:
+    if any(not state.final for state in counts):
+        return "running"
+    if TaskState.FAILED in counts:
+        return "failed"
+    return "canceled" if TaskState.CANCELED in counts else "succeeded"
+
+
+def _result(row: TaskRow, place: Path, outputs: list[Any]) -> TaskResult:
+    return TaskResult(
+        id=row.id,
+        state=row.state,
+        attempt=row.attempt,
+        reason=row.reason,
+        exit_code=row.exit_code,
+        detail=row.detail,
+        native=row.native,
+        node=row.node,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outputs=tuple(
+            OutputFile(path=o.path, file=place / o.to, size=o.size, sha256=o.sha256)
+            for o in outputs
+        ),
+    )
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,202 @@
+"""Writing whole files and opening files beneath a directory that cannot be trusted."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+from msgspec import Struct
+
+from batchcore.errors import BatchcoreError, EnvironmentNotReady, TransferError
+
+CHUNK = 1 << 20
+TEMPORARY = ".bc-"
+_MAX_LINKS = 40
+
+
+class FileRecord(Struct, frozen=True):
+    """A file that was written: its size in bytes and the SHA-256 of its content."""
+
+    size: int
+    sha256: str
+
+
+class UnsafeFile(Exception):
+    """A name beneath an untrusted directory is not a plain file inside it."""
+
+
+@contextmanager
+def whole_file(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears at `target` when the block ends without an error.
+
+    The content is on disk before the name is, and an older file at `target` stays whole until
+    then. Raises `TransferError` naming the path, or `EnvironmentNotReady` where it cannot be
+    written at all.
+    """
+    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except OSError as exc:
+        raise write_error(target, exc) from exc
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def remote_file(url: str) -> Iterator[BinaryIO]:
+    """Open a temporary file whose content becomes the object at `url` when the block ends well."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    with tempfile.NamedTemporaryFile(prefix=TEMPORARY) as stream:
+        yield cast("BinaryIO", stream)
+        stream.flush()
+        filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001 - fsspec has no public spelling
+        filesystem.put_file(stream.name, path)
+
+
+def write_whole(target: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write `content` so that `target` is either absent, the old file, or all of the new one."""
+    with whole_file(target, mode=mode) as stream:
+        stream.write(content)
+
+
+def write_error(target: Path, exc: OSError) -> BatchcoreError:
+    """Return the error for a failed write: what happened, where, and what to do."""
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return TransferError(
+            f"the disk is full: {target} cannot be written",
+            hint="free some space and run the same command again; nothing is lost",
+            where=str(target),
+        )
+    if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+        return EnvironmentNotReady(
+            f"{target} cannot be written: {exc.strerror}",
+            hint="choose another directory, or change its owner",
+            where=str(target),
+            code="BC6001",
+        )
+    return TransferError(f"{target} cannot be written: {exc.strerror or exc}", where=str(target))
+
+
+def copy(source: BinaryIO, target: BinaryIO) -> FileRecord:
+    """Copy a stream to its end and return what was copied; memory stays at one chunk."""
+    digest = hashlib.sha256()
+    size = 0
+    while chunk := source.read(CHUNK):
+        digest.update(chunk)
+        target.write(chunk)
+        size += len(chunk)
+    return FileRecord(size, digest.hexdigest())
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power cut, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def open_beneath(root: Path, relative: str) -> BinaryIO:
+    """Open a regular file beneath `root`, which a hostile worker may have filled.
+
+    A symbolic link is followed only if it ends at a regular file inside `root`; no directory on
+    the way may be a link out of it, and nothing that is not a regular file is opened for reading.
+    Raises `UnsafeFile` with the reason, and `FileNotFoundError`.
+    """
+    parts = resolve(root, relative).split("/")
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            below = os.open(
+                part,
+                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=descriptor,
+            )
+            os.close(descriptor)
+            descriptor = below
+        file = os.open(
+            parts[-1],
+            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            dir_fd=descriptor,
+        )
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        msg = f"{relative!r} cannot be opened safely: {exc.strerror}"
+        raise UnsafeFile(msg) from exc
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        msg = f"{relative!r} is {_kind(os.lstat(root.joinpath(*parts)).st_mode)}"
+        raise UnsafeFile(msg)
+    return os.fdopen(file, "rb")
+
+
+def resolve(root: Path, relative: str) -> str:
+    """Return a path without links, following those that stay inside `root`.
+
+    Raises `UnsafeFile` at the first step that leaves it. The answer is by name alone: whoever
+    opens it must still refuse links, as `open_beneath` does.
+    """
+    pending = relative.split("/")[::-1]
+    done: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part in {"", "."}:
+            continue
+        if part == "..":
+            if not done:
+                msg = f"{relative!r} is a link that leaves the working directory"
+                raise UnsafeFile(msg)
+            done.pop()
+            continue
+        try:
+            target = os.readlink(root.joinpath(*done, part))
+        except OSError as exc:
+            if exc.errno not in {errno.EINVAL, errno.ENOENT, errno.ENOTDIR}:
+                msg = f"{relative!r} cannot be read: {exc.strerror}"
+                raise UnsafeFile(msg) from exc
+            done.append(part)
+            continue
+        links += 1
+        if target.startswith("/") or links > _MAX_LINKS:
+            msg = f"{relative!r} is a link " + (
+                "that leaves the working directory" if links <= _MAX_LINKS else "that never ends"
+            )
+            raise UnsafeFile(msg)
+        pending += target.split("/")[::-1]
+    if not done:
+        msg = f"{relative!r} is the working directory itself"
+        raise UnsafeFile(msg)
+    return "/".join(done)
+
+
+def _kind(mode: int) -> str:
+    names = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )
+    return next((name for test, name in names if test(mode)), "not a regular file")

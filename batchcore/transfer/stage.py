@@ -1,0 +1,139 @@
+"""Filling the store, each content once, and a working directory from the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+
+from batchcore.errors import BatchcoreError, TransferError
+from batchcore.sources import PlannedFile
+from batchcore.transfer import files
+from batchcore.transfer.files import FileRecord
+
+AT_ONCE = 8
+
+
+def resource_url(store: str, key: str) -> str:
+    """Return where a resource with this key lies in a store."""
+    return f"{store.rstrip('/')}/resources/{key}"
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path behind a ``file:`` URL, None for any other."""
+    return Path(url.removeprefix("file://")) if url.startswith("file://") else None
+
+
+def stage(
+    planned: Iterable[PlannedFile],
+    store: str,
+    staged: Mapping[str, FileRecord],
+    record: Callable[[str, FileRecord], None],
+) -> int:
+    """Put every distinct content into the store and return how many were sent.
+
+    What `staged` names already is left alone; `record` is called, in this thread, after each
+    content has arrived whole and verified. Raises `TransferError`: the source changed since it
+    was planned (permanent), or the store or the source could not be reached (transient).
+    """
+    wanted = {file.key: file for file in planned if file.key not in staged}
+    if local_path(store) is not None or len(wanted) < 2:  # noqa: PLR2004 - one needs no threads
+        for key, file in wanted.items():
+            record(key, _send(file, store))
+        return len(wanted)
+    with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
+        for key, done in zip(
+            wanted, pool.map(lambda file: _send(file, store), wanted.values()), strict=True
+        ):
+            record(key, done)
+    return len(wanted)
+
+
+def _send(file: PlannedFile, store: str) -> FileRecord:
+    url = resource_url(store, file.key)
+    try:
+        with _open_source(file) as source, _writer(url) as target:
+            done = files.copy(source, target)
+            _verify(file, done)
+    except BatchcoreError:
+        raise
+    except Exception as exc:  # any error class: each fsspec implementation has its own
+        raise TransferError(
+            f"{file.source or file.path} could not be staged: {exc.__class__.__name__}: {exc}",
+            hint="run the same command again; nothing is lost",
+            where=url,
+            transient=not isinstance(exc, FileNotFoundError),
+        ) from exc
+    return done
+
+
+def _verify(file: PlannedFile, done: FileRecord) -> None:
+    if file.digest is not None and done.sha256 != file.digest:
+        raise TransferError(
+            f"{file.source or file.path} changed while the run was being started",
+            hint="run the same command again, when the file is complete",
+            where=file.source or file.path,
+        )
+
+
+def _open_source(file: PlannedFile) -> BinaryIO:
+    if file.content is not None:
+        import io
+
+        return io.BytesIO(file.content)
+    source = file.source or ""
+    if source.startswith("/"):
+        return Path(source).open("rb")
+    return cast("BinaryIO", fsspec.open(source, "rb").open())
+
+
+def _writer(url: str) -> AbstractContextManager[BinaryIO]:
+    local = local_path(url)
+    return files.whole_file(local, mode=0o444) if local else files.remote_file(url)
+
+
+def materialise(planned: Iterable[PlannedFile], store: Path, directory: Path) -> None:
+    """Copy a task's resources from a store on this machine into its working directory.
+
+    Raises `TransferError`: a resource is not in the store (transient, staging mends it), or the
+    directory cannot be written.
+    """
+    made: set[str] = set()
+    for file in planned:
+        target = directory / file.path
+        parent = os.path.dirname(target)
+        if parent not in made:
+            os.makedirs(parent, exist_ok=True)
+            made.add(parent)
+        origin = resource_url(str(store), file.key)
+        try:
+            shutil.copyfile(origin, target)
+            target.chmod(int(file.mode, 8))
+        except FileNotFoundError as exc:
+            raise TransferError(
+                f"resource {file.path!r} is not in the run's store",
+                hint="run the same command again: it is staged anew",
+                where=origin,
+                transient=True,
+            ) from exc
+        except OSError as exc:
+            raise files.write_error(target, exc) from exc
+
+
+def stray_temporaries(directory: Path) -> Iterator[Path]:
+    """Yield the unfinished files that a killed controller has left below a directory."""
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names if name.startswith(files.TEMPORARY))
+
+
+def remove_strays(directory: Path) -> None:
+    """Delete the unfinished files below a directory."""
+    for path in stray_temporaries(directory):
+        with suppress(OSError):
+            path.unlink()
