@@ -103,6 +103,25 @@ class Driver:
                 tick = _TICK if changed else min(tick * 1.5, _SLOWEST_TICK)
             return self._end()
 
+    def cancel_only(self, task_ids: Sequence[str] = ()) -> None:
+        """Cancel these tasks, or all, and drive until those that had been started have ended.
+
+        Starts nothing new; other tasks stay as they are for the next command.
+        """
+        with self._record.errors():
+            self._begin()
+            wanted = set(task_ids or self._rows)
+            self._handle_requests()
+            self._context = msgspec.structs.replace(
+                self._context, store=self._retrying(lambda: self._backend.store(self._context))
+            )
+            self._recover()
+            self._stopping = True
+            while self._active & wanted and self._step():
+                self._poll(_TICK)
+            if all(row.state.final for row in self._rows.values()):
+                self._end()
+
     def _begin(self) -> None:
         self._rows = {row.id: row for row in self._record.rows()}
         succeeded = sum(row.state is TaskState.SUCCEEDED for row in self._rows.values())
@@ -150,6 +169,8 @@ class Driver:
         )
         if taken:
             self._send(taken)
+            if canceling := [t for t in taken if self._rows[t].canceling]:
+                self._retrying(lambda: self._backend.cancel(self._context, canceling))
 
     def _step(self) -> bool:
         """Do what can be done now; return whether there is anything left to wait for."""

@@ -301,8 +301,8 @@ class Job(Shared, frozen=True):
         return replace(self, tasks=(*self.tasks, *tasks))
 
     def run(self, backend: str = "", **options: Any) -> Run:
-        """Run the job on a backend and return its `Run`; see `batchcore.run.run_job`."""
-        from batchcore.run import run_job
+        """Run the job on a backend and return its `Run`; see `batchcore.start.run_job`."""
+        from batchcore.start import run_job
 
         return run_job(self, backend=backend, **options)
 

@@ -102,8 +102,8 @@ def type_problem(field: FieldInfo, raw: Any, key: str, message: str) -> Problem:
     wanted = re.sub(r"`([^`]*)`", lambda m: _in_words(m[1]), text)
     return Problem(
         code="BC2001",
-        reason=f"{field.name}: {wanted[:1].lower()}{wanted[1:]}",
-        hint=quoted(field.name, raw) if "`str" in text.split("got")[0] else _plain(field, raw),
+        reason=f"{field.encode_name}: {wanted[:1].lower()}{wanted[1:]}",
+        hint=_other_form(field.encode_name, raw, text.split(", got")[0]),
         key=name,
     )
 
@@ -120,9 +120,12 @@ def quoted(name: str, value: object) -> str:
     return f'write {name} = "{text}"' if scalar else ""
 
 
-def _plain(field: FieldInfo, value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?|true|false", value):
-        return f"write {field.name} = {value}, without quotes"
+def _other_form(name: str, value: object, wanted: str) -> str:
+    if "`str" in wanted:
+        return quoted(name, value)
+    unquoted = isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?|true|false", value)
+    if unquoted and re.search(r"`(?:int|float|bool)", wanted):
+        return f"write {name} = {value}, without quotes"
     return ""
 
 

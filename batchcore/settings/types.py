@@ -103,7 +103,7 @@ def _plain(tp: Type) -> Type:
 
 
 def _origin(tp: Type) -> Any:
-    """Return what a generic type is made from; mypy takes the plain call's answer for too narrow."""
+    """Return what a generic type is made from; mypy finds the plain call too narrow."""
     return get_origin(tp)
 
 

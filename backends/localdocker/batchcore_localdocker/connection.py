@@ -15,6 +15,7 @@ from batchcore_localdocker.errors import FOREIGN, explanation
 
 CALL_SECONDS = 60
 _SPARE_CONNECTIONS = 16
+_CANNOT_CONNECT: tuple[type[Exception], ...] = (*FOREIGN, OSError, ValueError)
 
 
 class Connection:
@@ -53,10 +54,8 @@ def connect(connections: int) -> APIClient:
     try:
         where = daemon_address()
         host = where.get("base_url") or "the default socket"
-        return APIClient(
-            **where, version="auto", timeout=CALL_SECONDS, max_pool_size=connections
-        )
-    except (*FOREIGN, OSError, ValueError) as exc:
+        return APIClient(**where, version="auto", timeout=CALL_SECONDS, max_pool_size=connections)
+    except _CANNOT_CONNECT as exc:
         raise EnvironmentNotReady(
             f"no Docker daemon answers at {host}: {explanation(exc)}", hint=_hint(exc)
         ) from exc
@@ -64,7 +63,7 @@ def connect(connections: int) -> APIClient:
 
 def daemon_address() -> dict[str, Any]:
     """Return where the daemon is, as arguments of the SDK's client."""
-    found: dict[str, Any] = kwargs_from_env()
+    found: dict[str, Any] = {**kwargs_from_env()}
     if "base_url" in found:
         return found
     name = os.environ.get("DOCKER_CONTEXT") or None
@@ -74,7 +73,7 @@ def daemon_address() -> dict[str, Any]:
             f"there is no Docker context {name or 'of the name in ~/.docker/config.json'!r}",
             hint="type `docker context ls`, then `docker context use NAME`",
         )
-    return {"base_url": context.Host, "tls": context.TLSConfig or False}
+    return {"base_url": context.Host, "tls": context.TLSConfig}
 
 
 def _hint(exc: BaseException) -> str:

@@ -65,9 +65,12 @@ def _was_signalled(client: APIClient, container: str, exit_: Exit) -> bool:
 
     A daemon that is being stopped tells itself; a task that kills itself does so without it.
     """
-    events = client.events(  # type: ignore[no-untyped-call]
-        since=f"{exit_.started_at or 0:.6f}",
-        until=f"{exit_.ended_at or 0:.6f}",
+    # The API takes fractions of a second (v1.41, "Monitor events"), the SDK's types do not.
+    since: Any = f"{exit_.started_at or 0:.6f}"
+    until: Any = f"{exit_.ended_at or 0:.6f}"
+    events = client.events(
+        since=since,
+        until=until,
         filters={"container": container, "event": "kill"},
         decode=True,
     )

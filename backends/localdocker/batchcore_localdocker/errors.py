@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
 import requests
@@ -63,10 +64,10 @@ def status_of(exc: Exception) -> int | None:
 
 def explanation(exc: Exception) -> str:
     """Return the daemon's own words on one line."""
-    text = exc.explanation if isinstance(exc, sdk.APIError) and exc.explanation else str(exc)
-    if isinstance(text, bytes):
+    text: Any = exc.explanation if isinstance(exc, sdk.APIError) else None
+    if isinstance(text, bytes):  # where the answer was not JSON
         text = text.decode(errors="replace")
-    return " ".join(str(text).split()) or type(exc).__name__
+    return " ".join(str(text or exc).split()) or type(exc).__name__
 
 
 def timed_out(exc: requests.RequestException) -> bool:

@@ -53,9 +53,10 @@ class Images:
 
     def local(self, name: str) -> Mapping[str, Any] | None:
         """Return the daemon's description of an image, None where it is not here."""
+        client = self._connection.client
         with docker_errors(f"looking for the image {name!r}"):
             try:
-                image: dict[str, Any] = self._connection.client.inspect_image(name)
+                image: dict[str, Any] = client.inspect_image(name)  # type: ignore[no-untyped-call]
             except sdk.NotFound:
                 return None
         return image if _is_for(image, self._platform) else None

@@ -177,7 +177,7 @@ def exit_of(container: Mapping[str, Any], *, not_started: bool = False) -> Exit:
     with exit code 0 the command has coped, which is no failure.
     """
     state, limit = container["State"], container["HostConfig"].get("Memory") or 0
-    times = _times(state)
+    started, ended = _times(state)
     native = str(container["Id"])[:12]
     code = int(state["ExitCode"])
     if not_started or state["Status"] == "created":
@@ -186,7 +186,8 @@ def exit_of(container: Mapping[str, Any], *, not_started: bool = False) -> Exit:
             detail=_start_detail(container, code),
             native=native,
             retryable=False,
-            **times,
+            started_at=started,
+            ended_at=ended,
         )
     if state.get("OOMKilled"):
         most = f"its limit of {units.show_bytes(limit)}" if limit else "what this machine has"
@@ -195,10 +196,11 @@ def exit_of(container: Mapping[str, Any], *, not_started: bool = False) -> Exit:
             reason=FailureReason.OUT_OF_MEMORY if code else None,
             detail=f"a process of the task was killed: it needed more memory than {most}",
             native=native,
-            **times,
+            started_at=started,
+            ended_at=ended,
         )
     detail = " ".join(str(state.get("Error", "")).split())
-    return Exit(code=code, detail=detail, native=native, **times)
+    return Exit(code=code, detail=detail, native=native, started_at=started, ended_at=ended)
 
 
 def _start_detail(container: Mapping[str, Any], code: int) -> str:
@@ -222,12 +224,12 @@ def writes_own_logs(container: Mapping[str, Any]) -> bool:
     return bool(container["HostConfig"]["LogConfig"]["Type"] == "none")
 
 
-def _times(state: Mapping[str, Any]) -> dict[str, float | None]:
+def _times(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Return both times in order: Docker has been seen to end a container before its start."""
     started, ended = seconds(state.get("StartedAt")), seconds(state.get("FinishedAt"))
     if started is not None and ended is not None:
         ended = max(started, ended)
-    return {"started_at": started, "ended_at": ended}
+    return started, ended
 
 
 def seconds(text: str | None) -> float | None:
