@@ -88,6 +88,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     directory: Path
     header: Header
     options: Options
+    plugins: Plugins
 
 
 def run_job(
@@ -179,12 +180,11 @@ def prepare(
         directory=directory,
         header=header,
         options=options,
+        plugins=plugins,
     )
 
 
-def drive(
-    prepared: Prepared, observers: Iterable[Observer] = (), plugins: Plugins | None = None
-) -> Run:
+def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
     """Drive a prepared job to its end, or continue where an earlier command left it."""
     try:
         record = Record.create(prepared.directory, prepared.header)
@@ -196,10 +196,10 @@ def drive(
         record,
         prepared.backend,
         policy=Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast),
-        observers=_told(prepared.run_id, prepared.directory, observers, plugins),
+        observers=_told(prepared, observers),
     )
     try:
-        _reopen(record)
+        reopen(record)
         with _signals(driver):
             driver.run()
     except Detached as exc:
@@ -354,7 +354,7 @@ def _numbered(stem: str, number: int) -> str:
     return stem if number == 1 else f"{stem}-{number}"
 
 
-def _reopen(record: Record) -> None:
+def reopen(record: Record) -> None:
     """Make a run that has ended ready to go on: what did not succeed gets new attempts."""
     remove_strays(record.outputs_directory)
     ended = record.meta("state") not in {"", "running"}
@@ -379,12 +379,11 @@ def _forget_requests(directory: Path) -> None:
         pass
 
 
-def _told(
-    run_id: str, directory: Path, observers: Iterable[Observer], plugins: Plugins | None
-) -> Observers:
+def _told(prepared: Prepared, observers: Iterable[Observer]) -> Observers:
     """Return the given observers and those of the plugins."""
     told = Observers(observers)
-    for plugin in (plugins or Plugins()).observers():
+    run_id, directory = prepared.run_id, prepared.directory
+    for plugin in prepared.plugins.observers():
 
         def tell(event: Event, plugin: Any = plugin) -> None:
             if isinstance(event, TaskChanged):

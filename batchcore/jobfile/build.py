@@ -94,7 +94,9 @@ def _field(field: FieldInfo, raw: Any, key: str, problems: list[Problem], *, lax
     if field.name in _LISTS:
         return _list(_LISTS[field.name], raw, key, problems, lax=lax)
     if field.type == dict[str, str]:
-        return _texts(raw, key, problems)
+        return _mapping(str, raw, key, problems)
+    if field.name == "backend_options":
+        return _mapping(dict, raw, key, problems)
     try:
         return msgspec.convert(raw, field.type, strict=not lax)
     except msgspec.ValidationError as exc:
@@ -119,14 +121,18 @@ def _list(cls: type[Struct], raw: Any, key: str, problems: list[Problem], *, lax
     return built
 
 
-def _texts(raw: Any, key: str, problems: list[Problem]) -> Any:
+def _mapping(kind: type, raw: Any, key: str, problems: list[Problem]) -> Any:
+    texts = kind is str
     if not isinstance(raw, dict):
-        problems.append(wrong_type(key, "a table", raw, f'write {key} = {{ NAME = "value" }}'))
+        hint = f'write {key} = {{ NAME = "value" }}' if texts else "write [backend.NAME]"
+        problems.append(wrong_type(key, "a table", raw, hint))
         return UNSET
     for name, value in raw.items():
-        if not isinstance(value, str):
-            problems.append(wrong_type(f"{key}.{name}", "a text", value, quoted(name, value)))
-    return {name: value for name, value in raw.items() if isinstance(value, str)}
+        if not isinstance(value, kind):
+            place, hint = f"{key}.{name}", quoted(name, value) if texts else "write [backend.NAME]"
+            wanted = "a text" if texts else "a table"
+            problems.append(wrong_type(place, wanted, value, hint))
+    return {name: value for name, value in raw.items() if isinstance(value, kind)}
 
 
 def _faults(cls: type[Struct], values: Mapping[str, Any]) -> list[Problem]:

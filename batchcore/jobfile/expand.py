@@ -50,7 +50,7 @@ def tasks_from_rows(
     problems: list[Problem] = []
     try:
         raw = msgspec.to_builtins(template, enc_hook=_plain)
-    except (TypeError, msgspec.ValidationError) as exc:
+    except TypeError as exc:
         raise JobError.of("BC2001", f"the template is not plain data: {exc}") from exc
     tasks = expand(raw, table, "", problems)
     if problems:
@@ -201,4 +201,4 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
 def _plain(value: object) -> str:
     if isinstance(value, PurePath):
         return os.fspath(value)
-    raise NotImplementedError(f"{type(value).__name__} has no form in a job file")
+    raise TypeError(f"{type(value).__name__} has no form in a job file")

@@ -70,10 +70,14 @@ def _fault(token: str, name: str | None, columns: Collection[str], key: str) -> 
         hint = "rename it: letters, digits and _"
     else:
         reason = f"there is no column {name!r}"
-        hint = f"{suggest(name, [*columns, ROW_NUMBER])} ({_listed(columns)})"
+        near = suggest(name, columns)
+        hint = f"{near} " if near.startswith("did") else ""
+        hint += _listed(columns)
     return Problem(code="BC2302", reason=reason, hint=hint, key=key)
 
 
 def _listed(columns: Collection[str]) -> str:
+    if not columns:
+        return f"there are none, only {{{ROW_NUMBER}}}, the number of the row"
     shown = ", ".join(list(columns)[:8])
     return f"columns: {shown}" + (", …" if len(columns) > 8 else "")  # noqa: PLR2004 - a short line

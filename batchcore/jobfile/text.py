@@ -59,9 +59,11 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         match = _TOML_PLACE.search(str(exc))
         reason = _TOML_PLACE.sub("", str(exc)).strip()
         place = str(path)
-        if match:
-            line, column = (text.count("\n") + 1, 1) if match[3] else (match[1], match[2])
-            place = f"{path}:{line}:{column}"
+        if match and match[3]:
+            lines = text.split("\n")
+            place = f"{path}:{len(lines)}:{len(lines[-1]) + 1}"
+        elif match:
+            place = f"{path}:{match[1]}:{match[2]}"
         raise failure("BC2300", f"the TOML is not valid: {reason}", file=place) from exc
     except RecursionError as exc:
         raise failure("BC2300", "the TOML is nested too deeply", file=str(path)) from exc

@@ -40,7 +40,7 @@ ONE_PROBLEM = [
     ('name = "j"\ncommand = "a | b"', "BC2201", "command", "needs a shell", "shell = ", 2),
     ('name = "j"\ncommand = ["a"]\nshell = "b"', "BC2201", "command", "both", "keep one", 2),
     ('name = "j"\nenv = "A=1"', "BC2001", "env", "a table", "NAME", 2),
-    ('name = "j"\n[env]\nA = 1', "BC2001", "env.A", "a text", 'write env.A = "1"', 3),
+    ('name = "j"\n[env]\nA = 1', "BC2001", "env.A", "a text", 'write A = "1"', 3),
     ('name = "j"\n[env]\n"A B" = "1"', "BC2200", "env.A B", "not a name", "letters", 3),
     ('name = "j"\n[labels]\na = true', "BC2001", "labels.a", "a text", '"true"', 3),
     ('name = "j"\nsecrets = ["A B"]', "BC2200", "secrets", "not a name", "API_TOKEN", 2),
@@ -110,16 +110,17 @@ ONE_PROBLEM = [
         4,
     ),
     ('name = "j"\nbackend = "azure"', "BC2001", "backend", "a table", "", 2),
-    ('name = "j"\nbackend.azure = 1', "BC2001", "backend", "a table", "", 2),
+    ('name = "j"\nbackend.azure = 1', "BC2001", "backend.azure", "a table", "", 2),
     ('name = "j"\nbackend.azure.day = 2024-01-01', "BC2001", "backend.azure.day", "", "quotes", 2),
     ('name = "j"\nbackend.azure.x = nan', "BC2001", "backend.azure.x", "finite", "", 2),
 ]
 
 
-@pytest.mark.parametrize(("text", "code", "key", "reason", "hint", "line"), ONE_PROBLEM)
+@pytest.mark.parametrize("case", ONE_PROBLEM, ids=[case[0] for case in ONE_PROBLEM])
 def test_a_wrong_file_is_answered_with_code_key_line_and_help(
-    tmp_path: Path, text: str, code: str, key: str, reason: str, hint: str, line: int
+    tmp_path: Path, case: tuple[str, str, str, str, str, int]
 ) -> None:
+    text, code, key, reason, hint, line = case
     (problem,) = toml(tmp_path, text)
     assert (problem.code, problem.key) == (code, key)
     assert reason in problem.reason

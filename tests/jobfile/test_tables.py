@@ -88,7 +88,7 @@ def test_every_broken_row_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_a_missing_table_names_a_near_file(tmp_path: Path) -> None:
     (tmp_path / "tasks.csv").write_text("a\n1\n")
-    with pytest.raises(JobError, match="did you mean .*tasks.csv"):
+    with pytest.raises(JobError, match=r"did you mean .*tasks\.csv"):
         read_table(tmp_path / "task.csv")
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from batchcore.errors import JobError, Problem
@@ -47,7 +48,7 @@ def test_every_text_of_a_task_is_filled_in() -> None:
     }
     written = json.loads(json.dumps(template).replace("{{x}}", "{ x }").replace("{x}", "7"))
     written["command"][2] = "{x}"
-    expected = one(written)
+    expected = msgspec.convert(written, Task)
     assert one(template, x=7) == expected
 
 
@@ -164,7 +165,9 @@ def test_a_matrix_makes_one_task_for_each_combination(tmp_path: Path) -> None:
 
 def test_a_problem_of_a_row_in_a_job_file_names_key_and_both_files(tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
-        load(tmp_path, 'name = "j"\n[tasks]\ntable = "tasks.csv"\nid = "s {seed}"\n', "seed\n1\n2\n")
+        load(
+            tmp_path, 'name = "j"\n[tasks]\ntable = "tasks.csv"\nid = "s {seed}"\n', "seed\n1\n2\n"
+        )
     (problem,) = caught.value.problems
     assert (problem.file, problem.key) == (f"{tmp_path / 'job.toml'}:4", "tasks.id")
     assert "tasks.csv:2 and 1 more" in problem.reason

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from batchcore.backend import API_VERSION, Backend, BackendSpec
 from batchcore.errors import EnvironmentNotReady, PluginError, exit_code_of
 from batchcore.plugins import Plugins
+from batchcore.settings import resolve
 from batchcore.testing.plugins import PluginInstaller
 
 Look = Callable[..., Plugins]
@@ -262,3 +264,13 @@ def test_a_wrong_settings_type_is_named(good_plugin: Good, plugins: Look, kind: 
     with pytest.raises(PluginError, match=r"demo-demo 1\.0") as caught:
         plugins().settings_type("demo")
     assert reason in caught.value.reason
+
+
+def test_a_plugins_settings_are_resolved_like_any(
+    good_plugin: Good, plugins: Look, tmp_path: Path
+) -> None:
+    good_plugin("demo")
+    look = plugins()
+    environ = {"BATCHCORE_BACKEND": "demo", "BATCHCORE_DEMO_SLOTS": "5"}
+    settings = resolve(look, environ=environ, cwd=tmp_path, config_dir=tmp_path)
+    assert settings.backend == look.settings_type("demo")(slots=5)

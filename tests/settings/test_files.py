@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchcore.errors import SettingsError
+from batchcore.settings import user_config_dir
 
 
 def test_the_nearest_file_upwards_is_the_projects(machine: Any) -> None:
@@ -151,3 +152,13 @@ def test_a_choice_beside_a_section_is_explained(machine: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         machine.resolve()
     assert '[backend] default = "NAME"' in caught.value.hint
+
+
+def test_the_users_file_lies_in_the_platforms_place_by_default(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(machine.config_dir))
+    path = user_config_dir() / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("max_parallel = 6")
+    assert machine.resolve(config_dir=None).origins["max_parallel"] == str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from typing import Any
 
@@ -50,10 +51,11 @@ def connect(connections: int) -> APIClient:
     context (Docker documentation, "Docker contexts"). The newest API that both sides know is
     used and every call has a time limit. Raises `EnvironmentNotReady` where no daemon answers.
     """
-    host = ""
+    host = "the address that is configured"
     try:
         where = daemon_address()
-        host = where.get("base_url") or "the default socket"
+        host = str(where["base_url"])
+        _try_socket(host)
         return APIClient(**where, version="auto", timeout=CALL_SECONDS, max_pool_size=connections)
     except _CANNOT_CONNECT as exc:
         raise EnvironmentNotReady(
@@ -70,15 +72,29 @@ def daemon_address() -> dict[str, Any]:
     context = ContextAPI.get_context(name)
     if context is None:
         raise EnvironmentNotReady(
-            f"there is no Docker context {name or 'of the name in ~/.docker/config.json'!r}",
+            f"there is no Docker context {name!r}"
+            if name
+            else "the Docker context that ~/.docker/config.json names does not exist",
             hint="type `docker context ls`, then `docker context use NAME`",
         )
     return {"base_url": context.Host, "tls": context.TLSConfig}
 
 
+def _try_socket(host: str) -> None:
+    """Raise `OSError` where nobody listens on a local socket.
+
+    The SDK would say it less plainly, and leave its socket open (docker 7.2, unixconn.py).
+    """
+    scheme, _, path = host.partition("://")
+    if scheme in {"unix", "http+unix"}:
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(CALL_SECONDS)
+            trial.connect("/" + path.lstrip("/"))
+
+
 def _hint(exc: BaseException) -> str:
     """Tell a daemon that refuses this user from one that is not there."""
-    if "Permission denied" in str(exc):
+    if isinstance(exc, PermissionError):
         return "type `sudo usermod -aG docker $USER` and log in again"
     return (
         "start it (Linux: `sudo systemctl start docker`; else Docker Desktop), "

@@ -25,6 +25,8 @@ _LOST = 255
 _INIT_FAILURE = re.compile(rb"^\[FATAL tini \(\d+\)\] exec .* failed: ", re.MULTILINE)
 _INIT_CODES = frozenset({1, 126, 127})
 _TAIL = 4096
+# The daemon notes a signal after sending it, so the end may come first (seen with 20.10).
+_EVENT_DELAY = 0.5
 
 
 def read_exit(
@@ -67,7 +69,7 @@ def _was_signalled(client: APIClient, container: str, exit_: Exit) -> bool:
     """
     # The API takes fractions of a second (v1.41, "Monitor events"), the SDK's types do not.
     since: Any = f"{exit_.started_at or 0:.6f}"
-    until: Any = f"{exit_.ended_at or 0:.6f}"
+    until: Any = f"{(exit_.ended_at or 0) + _EVENT_DELAY:.6f}"
     events = client.events(
         since=since,
         until=until,
