@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ def read_job(path: Path) -> Job:
     try:
         return job_from_data(raw, base=path.parent)
     except JobError as exc:
-        lines = key_lines(text) if toml else {}
-        raise JobError([_placed(p, path, lines) for p in exc.problems]) from exc
+        raise JobError(_placed(exc.problems, path, key_lines(text) if toml else {})) from exc
 
 
 def job_from_data(raw: dict[str, Any], *, base: Path) -> Job:
@@ -109,9 +109,10 @@ def _schema_problems(value: object) -> list[Problem]:
     return [Problem(code="BC2301", reason=reason, hint="write schema = 1", key="schema")]
 
 
-def _placed(problem: Problem, path: Path, lines: dict[str, int]) -> Problem:
-    """Name the job file, and the line where it is known, unless another file is to blame."""
-    if problem.file:
-        return problem
-    line = line_of(problem.key, lines)
-    return replace(problem, file=f"{path}:{line}" if line else str(path))
+def _placed(problems: Iterable[Problem], path: Path, lines: dict[str, int]) -> list[Problem]:
+    """Name the job file and the line where it is known, in order; other files keep the blame."""
+    found = [(0 if p.file else line_of(p.key, lines) or 0, p) for p in problems]
+    return [
+        p if p.file else replace(p, file=f"{path}:{line}" if line else str(path))
+        for line, p in sorted(found, key=lambda pair: pair[0])
+    ]

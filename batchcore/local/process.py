@@ -37,6 +37,7 @@ printf '%s\\n' "$?" >"$exit_file"
 """
 _SLICE = 0.05
 _ADOPTION_SECONDS = 0.5
+_SWEEP_SECONDS = 10.0
 _INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -100,8 +101,8 @@ class ProcessRunner:
     def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
         """Wait for the process to end; None after `timeout` seconds or a `wake`."""
         pid = self._pid(attempt)
-        if pid is not None:
-            if _runs(pid, attempt) and not self._sleep_until_end(pid, attempt, timeout):
+        if pid is not None and self._runs(pid, attempt):
+            if not self._sleep_until_end(pid, attempt, timeout):
                 return None
             _signal_group(pid, signal.SIGKILL)
         return _exit(attempt, self._children.pop(attempt.directory, None))
@@ -109,7 +110,7 @@ class ProcessRunner:
     def stop(self, attempt: Attempt, *, kill: bool) -> None:
         """Signal the whole process group."""
         pid = self._pid(attempt)
-        if pid is not None and _runs(pid, attempt):
+        if pid is not None and self._runs(pid, attempt):
             _signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
 
     def remove(self, attempt: Attempt) -> None:
@@ -121,11 +122,15 @@ class ProcessRunner:
 
     def sweep(self, run_id: str, work: Path) -> None:
         """Kill the processes of this run."""
-        for pid, _task in _living(run_id, work):
-            _signal_group(pid, signal.SIGKILL)
         for child in self._children.values():
+            _signal_group(child.pid, signal.SIGKILL)
             child.wait()
         self._children.clear()
+        deadline = time.monotonic() + _SWEEP_SECONDS
+        while (living := _living(run_id, work)) and time.monotonic() < deadline:
+            for pid, _task in living:
+                _signal_group(pid, signal.SIGKILL)
+            time.sleep(_SLICE / 5)
 
     def wake(self) -> None:
         """Make every `wait` return."""
@@ -164,6 +169,12 @@ class ProcessRunner:
         except FileNotFoundError:
             return None
         return int(text) if text.endswith("\n") and text.strip().isdigit() else None
+
+    def _runs(self, pid: int, attempt: Attempt) -> bool:
+        """Return whether the process lives and is this attempt's, not a later one's."""
+        if attempt.directory in self._children:
+            return True
+        return _exists(pid) and _belongs(pid, attempt.run_id, attempt.task.id)
 
     def _adopted(self, attempt: Attempt) -> bool:
         """Return whether an earlier controller started this attempt just before it was killed."""
@@ -257,11 +268,6 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _runs(pid: int, attempt: Attempt) -> bool:
-    """Return whether the process lives and is this attempt's, not a later one with its number."""
-    return _exists(pid) and _belongs(pid, attempt.run_id, attempt.task.id)
-
-
 def _belongs(pid: int, run_id: str, task_id: str) -> bool:
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -269,8 +275,6 @@ def _belongs(pid: int, run_id: str, task_id: str) -> bool:
         return not Path("/proc/self/environ").exists()
     except OSError:
         return False
-    if environment == [b""]:  # a zombie has none; it is a child of ours that waits to be reaped
-        return True
     wanted = {f"BATCHCORE_RUN_ID={run_id}".encode(), f"BATCHCORE_TASK_ID={task_id}".encode()}
     return wanted <= set(environment)
 

@@ -143,7 +143,10 @@ def test_all_problems_of_a_file_come_at_once_and_in_its_order(tmp_path: Path) ->
         id = "b b"
         requirements = { cpus = -1, gpus = -1, memory = "x", disc = 1 }
     """
-    found = [(problem.code, problem.key) for problem in toml(tmp_path, text)]
+    problems = toml(tmp_path, text)
+    lines = [int(problem.file.rsplit(":", 1)[-1]) for problem in problems]
+    assert lines == sorted(lines)
+    found = [(problem.code, problem.key) for problem in problems]
     assert sorted(found) == sorted(
         [
             ("BC2200", "name"),
@@ -173,9 +176,9 @@ def test_all_problems_of_a_file_come_at_once_and_in_its_order(tmp_path: Path) ->
 def test_json_and_toml_have_the_same_problems(tmp_path: Path) -> None:
     data = {"name": "j j", "imag": 1, "tasks": [{"id": "a", "outputs": ["/x"], "retries": "1"}]}
     text = 'name = "j j"\nimag = 1\ntasks = [{ id = "a", outputs = ["/x"], retries = "1" }]'
-    strip = [(p.code, p.key, p.reason, p.hint) for p in toml(tmp_path, text)]
-    found = faults(tmp_path / "job.json", json.dumps(data))
-    assert [(p.code, p.key, p.reason, p.hint) for p in found] == strip
+    in_toml = {(p.code, p.key, p.reason, p.hint) for p in toml(tmp_path, text)}
+    in_json = faults(tmp_path / "job.json", json.dumps(data))
+    assert {(p.code, p.key, p.reason, p.hint) for p in in_json} == in_toml
 
 
 @pytest.mark.parametrize(

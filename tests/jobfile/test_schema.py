@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from batchcore.jobfile import job_schema, load_job
+from batchcore.jobfile.schema import main
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(job_schema())
@@ -59,6 +60,20 @@ BROKEN = [
 def test_the_committed_schema_is_the_generated_one() -> None:
     committed = json.loads((ROOT / "docs" / "job.schema.json").read_text("utf-8"))
     assert committed == job_schema(), "run: python -m batchcore.jobfile.schema"
+
+
+def test_the_schema_is_written_below_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main()
+    assert json.loads((tmp_path / "docs" / "job.schema.json").read_text("utf-8")) == job_schema()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/job.toml")), ids=str)
+def test_the_job_file_of_each_example_is_accepted(path: Path) -> None:
+    VALIDATOR.validate(tomllib.loads(path.read_text("utf-8")))
+    assert load_job(path).job.tasks
 
 
 def test_the_schema_is_itself_valid() -> None:
