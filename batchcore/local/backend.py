@@ -101,6 +101,7 @@ class LocalBackend(Backend):
         if work.exists():
             lines.append(f"directory {work}")
         if not dry_run:
+            self._engine.abandon()
             self._runner.sweep(run.run_id, work)
             _remove_tree(work)
         return lines

@@ -18,7 +18,7 @@ import msgspec
 from batchcore import crash
 from batchcore.backend import TaskUpdate
 from batchcore.clock import Clock
-from batchcore.errors import BackendError, BatchcoreError
+from batchcore.errors import BackendError, BatchcoreError, TransferError
 from batchcore.local.runner import Attempt, Exit, Runner
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import write_whole
@@ -88,6 +88,17 @@ class Engine:
             killer.daemon = True
             killer.start()
 
+    def abandon(self) -> None:
+        """Drop what waits, kill what runs, and return when every slot is idle, or after 30 s."""
+        with self._changed:
+            self._queue.clear()
+            running = list(self._active.values())
+            self._canceled |= {attempt.task.id for attempt in running}
+        for attempt in running:
+            self._runner.stop(attempt, kill=True)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._active, timeout=_KILL_SECONDS)
+
     def close(self) -> None:
         """End the threads; commands that run go on and can be adopted."""
         with self._changed:
@@ -109,14 +120,9 @@ class Engine:
         while (attempt := self._next()) is not None:
             try:
                 end = self._run(attempt)
-            except BatchcoreError as exc:
-                end = _as_exit(exc)
             except Exception as exc:  # noqa: BLE001 - a bug must end the task, not the slot
-                end = Exit(
-                    reason=FailureReason.BACKEND,
-                    detail=f"{exc.__class__.__name__}: {exc}",
-                    retryable=False,
-                )
+                self._give_up(attempt)
+                end = _as_exit(exc)
             with self._changed:
                 self._active.pop(attempt.task.id, None)
                 self._free += _weight(attempt, self._slots)
@@ -124,6 +130,12 @@ class Engine:
                 if end is not None:
                     self._say_end(attempt, end)
                 self._changed.notify_all()
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """Make sure that what could not be followed does not run beside its next attempt."""
+        with suppress(Exception):
+            self._runner.stop(attempt, kill=True)
+            self._runner.remove(attempt)
 
     def _next(self) -> Attempt | None:
         """Wait for the first attempt in the queue that fits; None when closing."""
@@ -258,10 +270,14 @@ def _weight(attempt: Attempt, slots: int) -> int:
     return max(1, min(slots, -int(-cpus // 1)))
 
 
-def _as_exit(error: BatchcoreError) -> Exit:
-    transfer = error.error_code == "BC7001"
+def _as_exit(error: Exception) -> Exit:
+    if not isinstance(error, BatchcoreError):
+        detail = f"{error.__class__.__name__}: {error}"
+        return Exit(reason=FailureReason.BACKEND, detail=detail, retryable=False)
     return Exit(
-        reason=FailureReason.RESOURCE if transfer else FailureReason.BACKEND,
+        reason=FailureReason.RESOURCE
+        if isinstance(error, TransferError)
+        else FailureReason.BACKEND,
         detail=error.reason,
         native=error.error_code,
         retryable=isinstance(error, BackendError) and error.transient,

@@ -122,7 +122,7 @@ class ProcessRunner:
 
     def sweep(self, run_id: str, work: Path) -> None:
         """Kill the processes of this run."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             _signal_group(child.pid, signal.SIGKILL)
             child.wait()
         self._children.clear()

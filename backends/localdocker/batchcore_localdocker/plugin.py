@@ -19,7 +19,7 @@ def batchcore_register_backend() -> BackendSpec:
         capabilities={
             "containers": NATIVE,
             "dependencies": EMULATED,
-            "time_limit": EMULATED,
+            "time_limit": NATIVE,
             "retries": EMULATED,
             "cpu_limit": NATIVE,
             "memory_limit": NATIVE,

@@ -1,0 +1,101 @@
+"""Finding a run by its id, the start of its id, or its directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from batchcore.errors import NotFound, suggest
+from batchcore.plugins import Plugins
+from batchcore.run import Run
+from batchcore.settings import resolve
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def run_option(function: Function) -> Function:
+    """Add the option that says where runs are looked for."""
+    return click.option(
+        "--runs", metavar="DIR", help="Where the run directories are (default: .batchcore)."
+    )(function)
+
+
+def runs_directory(runs: str | None = None) -> Path:
+    """Return the directory of the run directories, as the settings have it."""
+    # Any backend that is always there will do: the chosen one may not be installed here.
+    settings = resolve(Plugins(), flags={"backend": "local-process", "runs": runs})
+    return Path(settings.core.runs).absolute()
+
+
+def run_directories(runs: Path) -> list[Path]:
+    """Return the run directories below a directory, the newest first."""
+    return sorted(
+        (header.parent for header in runs.glob("*/job.json")),
+        key=lambda directory: (directory / "job.json").stat().st_mtime,
+        reverse=True,
+    )
+
+
+def find_run(name: str, runs: str | None = None) -> Run:
+    """Return the run with this id, or the only one whose id starts so, or in this directory.
+
+    Raises `NotFound` with the nearest id.
+    """
+    if os.sep in name or name in (".", ".."):
+        return Run.load(name)
+    place = runs_directory(runs)
+    ids = [directory.name for directory in run_directories(place)]
+    found = [name] if name in ids else [one for one in ids if one.startswith(name)]
+    if len(found) == 1:
+        return Run.load(place / found[0])
+    if (Path(name) / "job.json").exists():
+        return Run.load(name)
+    if found:
+        raise NotFound(
+            f"{name!r} is the start of {len(found)} runs", hint=f"say more: {', '.join(found[:5])}"
+        )
+    raise NotFound(
+        f"there is no run {name!r} in {place}",
+        hint=suggest(name, ids) if ids else "give the path of a run directory",
+    )
+
+
+def is_driven(directory: Path) -> bool:
+    """Return whether a process drives this run now."""
+    if _has_died(directory):
+        return False
+    # Only where that is not known for sure is the lock tried, because a controller that starts
+    # at this very moment would find it taken.
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _has_died(directory: Path) -> bool:
+    """Return whether the last controller was a process of this machine that is gone."""
+    import socket
+
+    try:
+        owner = msgspec.json.decode((directory / "lock.json").read_bytes(), type=dict[str, Any])
+        if owner["host"] != socket.gethostname():
+            return False
+        os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError):
+        return False
+    return False

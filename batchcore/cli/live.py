@@ -1,0 +1,102 @@
+"""The displays of progress: plain lines, and on a terminal one line that is redrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batchcore.cli.progress import Display
+from batchcore.cli.screen import Screen
+from batchcore.report.text import Marks, printable
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+_STYLES = {"good": "green", "bad": "red", "note": "yellow"}
+
+
+class PlainDisplay:
+    """Lines, one after the other."""
+
+    live = False
+
+    def __init__(self, screen: Screen) -> None:
+        """Write to this stream."""
+        self._screen = screen
+        self.marks: Marks = screen.marks
+
+    def line(self, text: str, tone: str = "") -> None:
+        """Add a line."""
+        self._screen.line(text, tone)
+
+    def status(self, render: Callable[[], str]) -> None:
+        """Show nothing: there is no line to redraw."""
+
+
+class LiveDisplay:
+    """Lines, and below them one that changes; rich draws it."""
+
+    live = True
+
+    def __init__(self, marks: Marks) -> None:
+        """Begin with an empty line."""
+        self.marks = marks
+        self._render: Callable[[], str] = str
+        self._live: Live | None = None
+
+    def use(self, live: Live) -> None:
+        """Draw with this."""
+        self._live = live
+
+    def line(self, text: str, tone: str = "") -> None:
+        """Add a line above the changing one."""
+        if self._live is not None:
+            self._live.console.print(_styled(text, tone), soft_wrap=True)
+
+    def status(self, render: Callable[[], str]) -> None:
+        """Change the line."""
+        self._render = render
+
+    def text(self) -> Text:
+        """Return the line as it is now, for rich to draw."""
+        from rich.text import Text
+
+        return Text(printable(self._render()), no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def display(screen: Screen, *, quiet: bool) -> Iterator[Display]:
+    """Choose a display for a stream and take it down at the end."""
+    if quiet or not screen.interactive or screen.stream is None:
+        yield PlainDisplay(screen)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    shown = LiveDisplay(screen.marks)
+    console = Console(
+        file=screen.stream,
+        force_terminal=True,
+        no_color=not screen.colour,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    with Live(
+        console=console,
+        get_renderable=shown.text,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
+        shown.use(live)
+        yield shown
+
+
+def _styled(text: str, tone: str) -> Text:
+    from rich.text import Text
+
+    word, space, rest = printable(text).partition(" ")
+    return Text.assemble((word, _STYLES.get(tone, "")), space, rest)

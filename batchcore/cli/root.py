@@ -1,0 +1,45 @@
+"""The verbs, in the order in which people meet them."""
+
+from __future__ import annotations
+
+import click
+
+from batchcore.cli.group import LazyGroup
+
+VERBS = {
+    "run": ("batchcore.cli.run:run", "Run a job to its end, or go on with it."),
+    "status": ("batchcore.cli.status:status", "Show how far a run is, or the recent runs."),
+    "logs": ("batchcore.cli.logs:logs", "Print what tasks wrote to stdout and stderr."),
+    "fetch": ("batchcore.cli.fetch:fetch", "Verify and copy the collected files."),
+    "cancel": ("batchcore.cli.cancel:cancel", "Stop a run, or some of its tasks."),
+    "clean": ("batchcore.cli.clean:clean", "Delete what a run left; results stay."),
+    "backends": ("batchcore.cli.backends:backends", "List and describe the backends."),
+    "config": ("batchcore.cli.config:config", "Show the settings and where they come from."),
+}
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"batchcore {version('batchcore')}")
+        ctx.exit()
+
+
+root = LazyGroup(
+    name="batchcore",
+    verbs=VERBS,
+    help="Describe a batch job once; run it here, on Azure Batch or on any engine.",
+    epilog="Start with:  batchcore run job.toml --dry-run",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Print the version and exit.",
+        )
+    ],
+)

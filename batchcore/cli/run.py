@@ -1,0 +1,29 @@
+"""The verb `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchcore.cli.execute import execute
+from batchcore.cli.options import run_options, wishes_of
+from batchcore.cli.session import Session
+from batchcore.jobfile import load_job
+
+
+@click.command(epilog="Example:  batchcore run job.toml --backend local-docker")
+@click.argument("job", metavar="JOB")
+@run_options
+@click.pass_obj
+def run(session: Session, job: str, **given: Any) -> int:
+    """Run a job to its end, or go on with it.
+
+    JOB is a controller (.py) or a job file (.toml, .json). The same line again goes on where an
+    earlier one stopped, and runs again what did not succeed.
+    """
+    wishes = wishes_of(given, session.same_command)
+    loaded = load_job(Path(job))
+    code, _run = execute(session, loaded.job, wishes, base=loaded.base, origin=str(loaded.path))
+    return code

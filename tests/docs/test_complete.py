@@ -1,0 +1,72 @@
+"""The pages that list something list all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from batchcore.backend import FEATURES
+from batchcore.errors import CODES
+from batchcore.plugins import Plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "batchcore"
+
+
+def headings(page: str, level: int) -> list[str]:
+    """Return the headings of one level."""
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
+
+
+def test_every_error_code_has_an_entry() -> None:
+    assert headings("docs/errors.md", 2) == list(CODES)
+
+
+def test_every_error_entry_says_something() -> None:
+    _, *entries = re.split(r"^## .+$", (ROOT / "docs/errors.md").read_text(), flags=re.MULTILINE)
+    assert all(len(entry.split()) > 5 for entry in entries)
+
+
+def test_every_room_of_the_house_is_described() -> None:
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in CORE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    text = (ROOT / "docs/house.md").read_text()
+    described = {
+        room
+        for entry in re.findall(r"^- ((?:`\w+`(?:, )?)+):", text, re.MULTILINE)
+        for room in re.findall(r"\w+", entry)
+    }
+    assert described == rooms - {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("backend", ["local-process", "local-docker"])
+def test_the_table_of_capabilities_is_true(backend: str) -> None:
+    text = (ROOT / "docs/backends.md").read_text()
+    rows = [
+        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    header = next(row for row in rows if row[0] == "feature")
+    column = header.index(backend)
+    table = {row[0]: row[column] for row in rows if row[0] in FEATURES}
+    spec = Plugins().spec(backend)
+    assert table == {name: spec.capability(name).level for name in FEATURES}
+
+
+@pytest.mark.parametrize("backend", ["local-process", "local-docker"])
+def test_every_option_of_a_backend_is_described(backend: str) -> None:
+    text = (ROOT / "docs/backends.md").read_text()
+    section = text.split(f"\n## `{backend}`\n")[1].split("\n## ")[0]
+    options = Plugins().settings_type(backend).__struct_fields__
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(options)
+
+
+def test_decisions_are_dated() -> None:
+    assert all(re.match(r"\d{4}-\d\d-\d\d: \S", text) for text in headings("docs/decisions.md", 2))

@@ -1,0 +1,150 @@
+"""Every code block of the README and the documentation is executed or checked.
+
+A page is read from top to bottom in a directory of its own. A block after a line such as
+"`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job,
+``console`` runs what stands behind ``$`` and compares the output, in which ``…`` is anything.
+What needs containers or changes this installation is checked and not run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from batchcore.jobfile import load_job
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *ROOT.glob("examples/*/README.md")]
+LANGUAGES = {"console", "dockerfile", "python", "sh", "text", "toml"}
+CONTAINERS = ("docker", "azure")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, the file it is, and where it starts."""
+
+    language: str
+    text: str
+    file: str
+    place: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a page."""
+    before, start, language, lines = "", 0, "", list[str]()
+    for number, line in enumerate(page.read_text().splitlines(), start=1):
+        if start and line == "```":
+            name = re.fullmatch(r"`([\w./-]+)`:", before)
+            place = f"{page.relative_to(ROOT)}:{start}"
+            yield Block(language, "\n".join(lines) + "\n", name[1] if name else "", place)
+            start, before = 0, ""
+        elif start:
+            lines.append(line)
+        elif line.startswith("```"):
+            start, language, lines = number, line.removeprefix("```"), []
+        elif line.strip():
+            before = line
+    assert not start, f"{page}:{start}: the block does not end"
+
+
+def run(words: list[str], cwd: Path, place: str) -> str:
+    """Run a command and return its standard output; fail with all it said."""
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, f"{place}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def here(words: list[str]) -> list[str]:
+    """Return the command with this Python instead of any other."""
+    programs = {"python": [sys.executable], "batchcore": [sys.executable, "-m", "batchcore"]}
+    return [*programs[words[0]], *words[1:]]
+
+
+def check_command(line: str, cwd: Path, place: str) -> str | None:
+    """Run a command and return what it printed; None where it was only checked."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        for word in words[1:]:
+            assert word in targets or "=" in word, f"{place}: there is no target {word}"
+    elif words[0] == "pip":
+        paths = [path for flag, path in itertools.pairwise(words) if flag == "-e"]
+        assert paths, f"{place}: what is installed?"
+        assert all((ROOT / path / "pyproject.toml").exists() for path in paths), place
+    elif words[0] in {"cd", "docker"}:
+        return None
+    elif any(container in line for container in CONTAINERS):
+        if words[0] == "batchcore":
+            run([*here(words[:2]), "--help"], cwd, place)
+    else:
+        return run(here(words), cwd, place)
+    return None
+
+
+def check_console(text: str, cwd: Path, place: str) -> None:
+    """Run each command behind ``$`` and compare the lines that follow it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, expected = part.partition("\n")
+        shown = check_command(line, cwd, place)
+        if shown is not None and expected:
+            pattern = ".*".join(re.escape(piece) for piece in expected.split("…"))
+            assert re.fullmatch(pattern, shown, re.DOTALL), f"{place}: {line}\n{shown}"
+
+
+def check(block: Block, cwd: Path) -> None:
+    """Do with a block what its language asks for."""
+    assert block.language in LANGUAGES, f"{block.place}: what is {block.language!r}?"
+    if block.file:
+        (cwd / block.file).parent.mkdir(parents=True, exist_ok=True)
+        (cwd / block.file).write_text(block.text)
+    if block.language == "toml":
+        path = cwd / (block.file or "block.toml")
+        path.write_text(block.text)
+        assert load_job(path).job.tasks, block.place
+    elif block.language == "python" and not block.file:
+        (cwd / "block.py").write_text(block.text)
+        run([sys.executable, "block.py"], cwd, block.place)
+    elif block.language == "python":
+        compile(block.text, block.place, "exec")
+    elif block.language == "console":
+        check_console(block.text, cwd, block.place)
+    elif block.language == "sh":
+        for line in block.text.splitlines():
+            check_command(line, cwd, block.place)
+
+
+def name_of(page: Path) -> str:
+    """Return a page's name from the root of the project."""
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_blocks_of_a_page_are_true(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        check(block, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in _anchors(there)):
+            dead.append(target)
+    assert dead == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings: lower case, words joined by hyphens."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text.lower()).strip().replace(" ", "-") for text in headings}

@@ -1,0 +1,231 @@
+"""Slots, time limits and bookkeeping, with a runner that the test holds in its hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchcore.clock import SystemClock
+from batchcore.errors import BackendError, TransferError
+from batchcore.local.engine import Engine
+from batchcore.local.runner import Attempt, Exit
+from batchcore.model import Requirements
+from batchcore.plan import PlannedTask
+from batchcore.states import FailureReason, TaskState
+
+
+class HeldRunner:
+    """Commands that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.removed: list[str] = []
+        self.stops: list[tuple[str, bool]] = []
+        self.slots: dict[str, int] = {}
+        self.problem: Exception | None = None
+        self._ends: dict[str, Exit] = {}
+        self._changed = threading.Condition()
+        self._awake = False
+
+    def start(self, attempt: Attempt) -> Exit | None:
+        if self.problem is not None:
+            raise self.problem
+        with self._changed:
+            self.started.append(attempt.task.id)
+            self.slots[attempt.task.id] = attempt.slot
+            self._changed.notify_all()
+        return None
+
+    def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: attempt.task.id in self._ends or self._awake, timeout=timeout
+            )
+            return self._ends.get(attempt.task.id)
+
+    def stop(self, attempt: Attempt, *, kill: bool) -> None:
+        with self._changed:
+            self.stops.append((attempt.task.id, kill))
+            self._changed.notify_all()
+        if kill:
+            self.end(attempt.task.id, Exit(code=137))
+
+    def remove(self, attempt: Attempt) -> None:
+        self.removed.append(attempt.task.id)
+
+    def wake(self) -> None:
+        with self._changed:
+            self._awake = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        pass
+
+    def end(self, task_id: str, end: Exit) -> None:
+        with self._changed:
+            self._ends[task_id] = end
+            self._changed.notify_all()
+
+    def until_started(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.started) >= count, timeout=20)
+
+
+@pytest.fixture
+def runner() -> HeldRunner:
+    return HeldRunner()
+
+
+@pytest.fixture
+def engine(runner: HeldRunner) -> Iterator[Engine]:
+    made = Engine(runner, 2, SystemClock(), lambda attempt: attempt.control.mkdir(parents=True))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def attempt(tmp_path: Path):
+    def make(task_id: str, **fields) -> Attempt:
+        task = PlannedTask(id=task_id, command=("true",), **fields)
+        place = tmp_path / task_id
+        return Attempt(run_id="r", task=task, number=1, directory=place, base=tmp_path)
+
+    return make
+
+
+def until_end(engine: Engine, task_id: str):
+    position, seen = 0, []
+    while not any(u.task_id == task_id and u.state.final for u in seen):
+        updates, position = engine.updates(position, 20)
+        assert updates, f"no end of {task_id}"
+        seen += updates
+    return next(u for u in seen if u.task_id == task_id and u.state.final)
+
+
+def test_no_more_tasks_run_at_once_than_there_are_slots(engine, runner, attempt):
+    engine.submit([attempt(name) for name in "abc"])
+    runner.until_started(2)
+    assert sorted(runner.started) == ["a", "b"]
+    runner.end("a", Exit(code=0))
+    runner.until_started(3)
+    assert runner.started[2] == "c"
+
+
+def test_tasks_that_run_together_have_different_slots(engine, runner, attempt):
+    engine.submit([attempt(name) for name in "ab"])
+    runner.until_started(2)
+    assert sorted(runner.slots.values()) == [0, 1]
+
+
+def test_a_task_that_asks_for_two_processors_takes_two_slots(engine, runner, attempt):
+    engine.submit([attempt("wide", requirements=Requirements(cpus=2)), attempt("b")])
+    runner.until_started(1)
+    assert runner.started == ["wide"]
+    runner.end("wide", Exit(code=0))
+    runner.until_started(2)
+
+
+def test_an_end_is_written_down_before_the_runner_forgets_it(engine, runner, attempt):
+    made = attempt("a")
+    engine.submit([made])
+    runner.end("a", Exit(code=3))
+    assert until_end(engine, "a").exit_code == 3
+    assert (made.control / "exit.json").exists()
+    assert runner.removed == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "reason"),
+    [
+        (Exit(code=0), TaskState.SUCCEEDED, None),
+        (Exit(code=1), TaskState.FAILED, FailureReason.EXIT_CODE),
+        (Exit(), TaskState.FAILED, FailureReason.BACKEND),
+        (Exit(code=137, reason=FailureReason.OUT_OF_MEMORY), TaskState.FAILED, "out_of_memory"),
+    ],
+)
+def test_the_end_of_a_command_becomes_a_state_and_a_reason(
+    engine, runner, attempt, end, state, reason
+):
+    engine.submit([attempt("a")])
+    runner.end("a", end)
+    told = until_end(engine, "a")
+    assert (told.state, told.reason) == (state, reason)
+
+
+def test_a_time_limit_sends_term_then_kill(engine, runner, attempt):
+    engine.submit([attempt("a", timeout=0.05, grace=0.05)])
+    told = until_end(engine, "a")
+    assert runner.stops == [("a", False), ("a", True)]
+    assert (told.reason, told.exit_code) == (FailureReason.TIMEOUT, 137)
+
+
+def test_canceling_a_waiting_task_ends_it_without_starting_it(engine, runner, attempt):
+    engine.submit([attempt(name) for name in "abc"])
+    runner.until_started(2)
+    engine.cancel(["c"])
+    assert until_end(engine, "c").state is TaskState.CANCELED
+    assert "c" not in runner.started
+
+
+def test_canceling_a_running_task_sends_term_then_kill_after_its_grace_time(
+    engine, runner, attempt
+):
+    engine.submit([attempt("a", grace=0.05)])
+    runner.until_started(1)
+    engine.cancel(["a"])
+    assert until_end(engine, "a").state is TaskState.CANCELED
+    assert runner.stops == [("a", False), ("a", True)]
+
+
+def test_canceling_a_task_that_has_ended_changes_nothing(engine, runner, attempt):
+    engine.submit([attempt("a")])
+    runner.end("a", Exit(code=0))
+    until_end(engine, "a")
+    engine.cancel(["a", "never-heard-of"])
+    assert runner.stops == []
+
+
+def test_a_task_that_finished_well_before_the_cancel_reached_it_has_succeeded(
+    engine, runner, attempt
+):
+    engine.submit([attempt("a", grace=20)])
+    runner.until_started(1)
+    engine.cancel(["a"])
+    runner.end("a", Exit(code=0))
+    assert until_end(engine, "a").state is TaskState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "retryable"),
+    [
+        (TransferError("cut", transient=True), FailureReason.RESOURCE, True),
+        (BackendError("down", transient=True), FailureReason.BACKEND, True),
+        (BackendError("refused"), FailureReason.BACKEND, False),
+        (RuntimeError("a bug"), FailureReason.BACKEND, False),
+    ],
+)
+def test_an_error_ends_the_task_and_not_the_slot(
+    engine, runner, attempt, problem, reason, retryable
+):
+    runner.problem = problem
+    engine.submit([attempt("a")])
+    told = until_end(engine, "a")
+    assert (told.reason, told.retryable) == (reason, retryable)
+    runner.problem = None
+    engine.submit([attempt("b")])
+    runner.until_started(1)
+
+
+def test_close_leaves_running_commands_alone(runner, attempt):
+    engine = Engine(
+        runner, 1, SystemClock(), lambda attempt: attempt.control.mkdir(parents=True)
+    )
+    made = attempt("a")
+    engine.submit([made])
+    runner.until_started(1)
+    engine.close()
+    assert runner.stops == []
+    assert not (made.control / "exit.json").exists()
