@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +22,7 @@ from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, Task
 from batchcore.finish import finish
 from batchcore.record import Record, TaskRow
 from batchcore.requests import take_requests
-from batchcore.schedule import Ending, Schedule, backoff, may_retry, next_attempt
+from batchcore.schedule import Schedule, backoff, may_retry, next_attempt
 from batchcore.states import Budget, FailureReason, TaskState, can_move
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import stage
@@ -347,7 +347,7 @@ class Driver:
         )
         return state
 
-    def _leave(self) -> None:
+    def _leave(self) -> NoReturn:
         running = len(self._active)
         waiting = sum(not row.state.final for row in self._rows.values()) - running
         raise Detached(
@@ -361,8 +361,10 @@ class Driver:
             try:
                 return call()
             except BackendError as exc:
-                if not exc.transient or attempt == _TRIES - 1 or self._detach:
+                if not exc.transient or attempt == _TRIES - 1:
                     raise
+                if self._detach:
+                    self._leave()
                 pause = exc.retry_after or min(30.0, 0.5 * 2**attempt)
                 self._note(f"{exc.reason}; trying again in {pause:.0f} s")
                 self._clock.sleep(pause * (0.5 + self._chance.random() / 2))

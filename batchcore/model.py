@@ -8,7 +8,6 @@ raises `JobError` with the key, the reason and a suggestion.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
@@ -16,7 +15,9 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr, replace
 
 from batchcore import paths, units
+from batchcore.command import SHELL, normalise_command
 from batchcore.errors import JobError
+from batchcore.shape import conform, is_text, listed
 
 if TYPE_CHECKING:
     from batchcore.run import Run
@@ -25,7 +26,7 @@ TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODE = re.compile(r"0?[0-7]{3}")
-_SHELL_SYNTAX = re.compile(r"[|&;<>$`()*?~#\n!{}]")
+_LISTS = ("resources", "outputs", "mounts", "secrets", "depends_on", "tasks")
 _RESERVED_ENV = ("BATCHCORE_", "AZ_BATCH_")
 
 When = Literal["success", "failure", "always"]
@@ -33,6 +34,10 @@ When = Literal["success", "failure", "always"]
 
 class _Value(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of the model's values."""
+
+    def __post_init__(self) -> None:
+        """Refuse fields of another type; every subclass goes on from there."""
+        conform(self)
 
 
 class Resource(_Value, frozen=True):
@@ -58,6 +63,7 @@ class Resource(_Value, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the path, the mode, and that exactly one origin is given."""
+        super().__post_init__()
         force_setattr(self, "path", paths.safe_path(self.path, "path"))
         given = [n for n in ("source", "text", "content") if getattr(self, n) is not None]
         if len(given) != 1:
@@ -92,6 +98,7 @@ class Output(_Value, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the pattern and the destination."""
+        super().__post_init__()
         force_setattr(self, "path", paths.safe_pattern(self.path, "path"))
         if self.to is not None:
             force_setattr(self, "to", paths.safe_path(self.to, "to"))
@@ -117,6 +124,7 @@ class Requirements(_Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Turn sizes into bytes and refuse what no machine can give."""
+        super().__post_init__()
         for name in ("memory", "disk"):
             value = getattr(self, name)
             if value is not None:
@@ -150,14 +158,25 @@ class Mount(_Value, frozen=True):
     read_only: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a place that is not an absolute, plain path."""
-        clean = self.path.startswith("/") and self.path.strip("/")
-        if not clean or {"..", "."} & set(self.path.split("/")) or ":" in self.path:
+        """Refuse a place that is not an absolute, plain path, and a mount of nothing."""
+        super().__post_init__()
+        parts = self.path.split("/")
+        odd = {"..", "."} & set(parts) or ":" in self.path or not self.path.isprintable()
+        if not self.path.startswith("/") or not self.path.strip("/") or odd:
             raise JobError.of(
                 "BC2100",
                 f"{self.path!r} is not an absolute path to mount at",
                 hint='write a path such as "/data"',
                 key="path",
+            )
+        # Spelt in one way, so that two mounts at one place are seen to be.
+        force_setattr(self, "path", "/" + "/".join(part for part in parts if part))
+        if not self.source.strip():
+            raise JobError.of(
+                "BC2202",
+                f"the mount at {self.path!r} has an empty source",
+                hint="name a directory or a store URL",
+                key="source",
             )
 
 
@@ -204,25 +223,29 @@ class Shared(_Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Normalise lists, times and the command, and check names."""
-        _normalise_command(self)
+        force_setattr(self, "command", normalise_command(self.command, self.shell))
+        _check_env(self.env)
+        lists = [n for n in _LISTS if n in self.__struct_fields__]
+        for name in lists:
+            force_setattr(self, name, listed(getattr(self, name), name))
+        super().__post_init__()
         for name in ("timeout", "grace"):
             if (value := getattr(self, name)) is not None:
                 force_setattr(self, name, units.seconds(value, name))
-        for name in ("retries", "interruptions"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 100:  # noqa: PLR2004 - bounded by rule 7
-                raise JobError.of("BC2001", f"{name} = {value!r} is not from 0 to 100", key=name)
+        for name in lists:
+            force_setattr(self, name, tuple(getattr(self, name)))
+        if self.command is not None:
+            force_setattr(self, "command", tuple(self.command))
         outputs = tuple(Output(o) if isinstance(o, str) else o for o in self.outputs)
         force_setattr(self, "outputs", outputs)
-        for name in ("resources", "mounts", "secrets"):
-            force_setattr(self, name, _listed(getattr(self, name), name))
-        _check_names(self)
+        _check_labels(self.labels)
+        _check_secrets(self)
 
     @property
     def argv(self) -> tuple[str, ...] | None:
         """The command as argv, a shell line included; None where neither is given."""
         if self.shell is not None:
-            return ("/bin/sh", "-c", self.shell)
+            return (*SHELL, self.shell)
         return cast("tuple[str, ...] | None", self.command)
 
     @property
@@ -243,6 +266,7 @@ class Task(Shared, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the id and normalise the dependencies."""
+        super().__post_init__()
         if not TASK_ID.fullmatch(self.id):
             suggestion = re.sub(r"[^A-Za-z0-9_-]+", "-", self.id)[:64].strip("-")
             raise JobError.of(
@@ -251,10 +275,8 @@ class Task(Shared, frozen=True):
                 hint=f'did you mean "{suggestion}"?' if suggestion else "",
                 key="id",
             )
-        listed = _listed(self.depends_on, "depends_on")
-        links = tuple(Dependency(d) if isinstance(d, str) else d for d in listed)
+        links = tuple(Dependency(d) if isinstance(d, str) else d for d in self.depends_on)
         force_setattr(self, "depends_on", links)
-        super().__post_init__()
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:
@@ -279,6 +301,7 @@ class Job(Shared, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the name; ids are compared when the job is planned."""
+        super().__post_init__()
         if not _JOB_NAME.fullmatch(self.name):
             suggestion = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name)[:64].strip("-._")
             raise JobError.of(
@@ -287,10 +310,6 @@ class Job(Shared, frozen=True):
                 hint=f'did you mean "{suggestion}"?' if suggestion else "",
                 key="name",
             )
-        if self.max_parallel is not None and self.max_parallel < 1:
-            raise JobError.of("BC2001", "max_parallel must be at least 1", key="max_parallel")
-        force_setattr(self, "tasks", _listed(self.tasks, "tasks"))
-        super().__post_init__()
 
     def with_task(self, id: str, **fields: Any) -> Self:  # noqa: A002 - the model's own word
         """Return a job with one more task; for thousands of tasks give `tasks` a list instead."""
@@ -307,76 +326,37 @@ class Job(Shared, frozen=True):
         return run_job(self, backend=backend, **options)
 
 
-def _listed(value: object, key: str) -> tuple[Any, ...]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise JobError.of(
-            "BC2001", f"{key} must be a list", hint=f"write {key} = [{value!r}]", key=key
-        )
-    return tuple(value)
-
-
-def _normalise_command(shared: Shared) -> None:
-    command = shared.command
-    if command is None:
-        return
-    if shared.shell is not None:
-        raise JobError.of(
-            "BC2201", "command and shell are both given", hint="keep one of them", key="command"
-        )
-    if isinstance(command, str):
-        if _SHELL_SYNTAX.search(command):
-            raise JobError.of(
-                "BC2201",
-                f"{command!r} needs a shell, and a command is not given to one",
-                hint=f"write shell = {command!r}, or the command as a list of words",
-                key="command",
-            )
-        command = _split(command)
-    argv = _listed(command, "command")
-    if not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
-        raise JobError.of(
-            "BC2201",
-            f"{argv!r} is not a command: a list of words that starts with a program",
-            hint='write command = ["python3", "/worker.py"]',
-            key="command",
-        )
-    if any("\0" in word for word in argv):
-        raise JobError.of("BC2201", "a word of the command has a NUL character", key="command")
-    force_setattr(shared, "command", argv)
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as exc:
-        raise JobError.of(
-            "BC2201",
-            f"{line!r} cannot be split into words: {exc}",
-            hint="write the command as a list of words",
-            key="command",
-        ) from exc
-
-
-def _check_names(shared: Shared) -> None:
-    for name, value in shared.env.items():
-        if not _NAME.fullmatch(name) or name.startswith(_RESERVED_ENV):
-            raise JobError.of(
-                "BC2200",
-                f"{name!r} cannot be set by a job"
-                if _NAME.fullmatch(name)
-                else f"{name!r} is not a name for a variable",
-                hint="use letters, digits and _; BATCHCORE_ and AZ_BATCH_ are reserved",
-                key=f"env.{name}",
-            )
-        if not isinstance(value, str) or "\0" in value:
+def _check_env(env: Mapping[str, object]) -> None:
+    """Check the variables before their types are, for a hint that shows the value as a text."""
+    for name, value in env.items() if isinstance(env, Mapping) else ():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise _bad_name(f"{name!r} is not a name for a variable", name)
+        if name.startswith(_RESERVED_ENV):
+            raise _bad_name(f"{name!r} cannot be set by a job", name)
+        if not is_text(value):
             raise JobError.of(
                 "BC2001",
                 f"{name} = {value!r} is not a text",
-                hint=f'write {name} = "{value}"',
+                hint=f'write {name} = "{value}"' if isinstance(value, int | float) else "",
                 key=f"env.{name}",
             )
+
+
+def _bad_name(reason: str, name: object) -> JobError:
+    hint = "use letters, digits and _; BATCHCORE_ and AZ_BATCH_ are reserved"
+    return JobError.of("BC2200", reason, hint=hint, key=f"env.{name}")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    for name, value in labels.items():
+        if not is_text(name) or not is_text(value):
+            reason = f"the label {name!r} = {value!r} is not Unicode text"
+            raise JobError.of("BC2001", reason, key=f"labels.{name}")
+
+
+def _check_secrets(shared: Shared) -> None:
     for secret in shared.secrets:
-        if not isinstance(secret, str) or not _NAME.fullmatch(secret):
+        if not _NAME.fullmatch(secret):
             raise JobError.of(
                 "BC2200",
                 "a secret is named by a variable of the controller, and this is not a name",

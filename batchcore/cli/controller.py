@@ -44,13 +44,10 @@ def main(job: Job, argv: Sequence[str] | None = None) -> Run:
         wishes = wishes_of(given, session.same_command)
         origin = sys.argv[0] if script.is_file() else ""
         code, run = execute(session, job, wishes, origin=origin)
-        if run is not None and code == 0:
-            runs.append(run)
+        runs.extend([run] if run else [])
         return code
 
     code = call(controller, session)
-    if not runs:
-        sys.exit(code)
-    if code:  # the report could not be printed
+    if code or not runs:
         sys.exit(code)
     return runs[0]

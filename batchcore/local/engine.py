@@ -43,9 +43,11 @@ class Engine:
         self._idle = list(range(slots))[::-1]
         self._active: dict[str, Attempt] = {}
         self._known: set[tuple[str, int]] = set()
+        self._started: set[str] = set()
         self._canceled: set[str] = set()
         self._updates: list[TaskUpdate] = []
         self._threads: list[threading.Thread] = []
+        self._killers: list[threading.Timer] = []
         self._closing = False
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
@@ -77,16 +79,15 @@ class Engine:
         wanted = set(task_ids)
         with self._changed:
             self._canceled |= wanted
-            for attempt in [a for a in self._queue if a.task.id in wanted]:
+            # One with a directory may run since an earlier controller: its slot must stop it.
+            unknown = [a for a in self._queue if not a.control.exists()]
+            for attempt in [a for a in unknown if a.task.id in wanted]:
                 self._queue.remove(attempt)
                 self._say(attempt, TaskState.CANCELED)
-            running = [a for task_id, a in self._active.items() if task_id in wanted]
+            running = [a for a in self._active.values() if a.task.id in wanted & self._started]
             self._changed.notify_all()
         for attempt in running:
-            self._runner.stop(attempt, kill=False)
-            killer = threading.Timer(attempt.task.grace, self._kill, [attempt])
-            killer.daemon = True
-            killer.start()
+            self._terminate(attempt)
 
     def abandon(self) -> None:
         """Drop what waits, kill what runs, and return when every slot is idle, or after 30 s."""
@@ -106,9 +107,19 @@ class Engine:
             self._queue.clear()
             self._changed.notify_all()
         self._runner.wake()
-        for thread in self._threads:
+        for killer in self._killers:
+            killer.cancel()
+        for thread in (*self._killers, *self._threads):
             thread.join(timeout=_KILL_SECONDS)
         self._runner.close()
+
+    def _terminate(self, attempt: Attempt) -> None:
+        """Send TERM now and KILL after the grace time."""
+        self._runner.stop(attempt, kill=False)
+        killer = threading.Timer(attempt.task.grace, self._kill, [attempt])
+        killer.daemon = True
+        self._killers.append(killer)
+        killer.start()
 
     def _kill(self, attempt: Attempt) -> None:
         """Kill what did not listen to TERM; it may have ended, and then nothing happens."""
@@ -125,6 +136,7 @@ class Engine:
                 end = _as_exit(exc)
             with self._changed:
                 self._active.pop(attempt.task.id, None)
+                self._started.discard(attempt.task.id)
                 self._free += _weight(attempt, self._slots)
                 self._idle.append(attempt.slot)
                 if end is not None:
@@ -173,8 +185,11 @@ class Engine:
         """Wait for a started command, and stop it when its time is over."""
         started = _started_at(attempt)
         self._tell(attempt, TaskState.RUNNING, started)
-        if attempt.task.id in self._canceled:
-            self._runner.stop(attempt, kill=False)
+        with self._changed:
+            self._started.add(attempt.task.id)
+            canceled = attempt.task.id in self._canceled
+        if canceled:
+            self._terminate(attempt)
         limit = attempt.task.timeout
         end = self._wait(attempt, limit and limit - max(self._clock.now() - started, 0))
         if end is not None or self._closing:

@@ -1,0 +1,94 @@
+"""The verb `status`."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from batchcore.cli.find import find_run, is_driven, run_directories, run_option, runs_directory
+from batchcore.cli.options import json_option, traceback_option
+from batchcore.cli.session import Session
+from batchcore.errors import BatchcoreError, UsageError
+from batchcore.report.data import run_json, runs_json
+from batchcore.report.run import RunLine, runs_text, summary_text, tasks_text
+from batchcore.run import Run
+
+_RECENT = 20
+
+
+class _Shown(Struct, frozen=True):
+    """Which tasks are listed."""
+
+    all: bool
+    failed: bool
+
+
+@click.command(epilog="Example:  batchcore status sum-of-powers-7f3a --failed")
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--tasks", "all_tasks", is_flag=True, help="List every task.")
+@click.option("--failed", is_flag=True, help="List the failed tasks alone.")
+@run_option
+@json_option
+@traceback_option
+@click.pass_obj
+def status(
+    session: Session, run: str | None, all_tasks: bool, failed: bool, runs: str | None
+) -> None:
+    """Show how far a run is, or the recent runs.
+
+    RUN is a run's id, the start of one, or a run directory.
+    """
+    if all_tasks and failed:
+        raise UsageError("--tasks and --failed contradict each other", hint="keep one of them")
+    if run is None:
+        _list_runs(session, runs_directory(runs))
+    else:
+        _show_run(session, find_run(run, runs), _Shown(all_tasks, failed))
+
+
+def _show_run(session: Session, run: Run, shown: _Shown) -> None:
+    report = run.report()
+    if session.wants_json:
+        session.out.text(run_json(report, failed_only=shown.failed) + "\n")
+        return
+    now = session.clock.now()
+    session.out.line(summary_text(report, run.header.created_at, now))
+    which = "all" if shown.all else "failed" if shown.failed else "some"
+    if tasks := tasks_text(report.tasks, which, now, session.out.width):
+        session.out.line(tasks)
+    if report.state == "running" and not is_driven(run.directory):
+        session.err.line("not driven by any process now; go on with the same command")
+
+
+def _list_runs(session: Session, place: Path) -> None:
+    directories = run_directories(place)
+    lines = [_run_line(directory) for directory in directories[:_RECENT]]
+    if session.wants_json:
+        session.out.text(runs_json(lines) + "\n")
+        return
+    if not lines:
+        session.err.line(f"no runs in {place}; start one: batchcore run JOB")
+        return
+    session.out.line(runs_text(lines, session.clock.now(), session.out.width))
+    if len(directories) > len(lines):
+        session.err.line(f"(+ {len(directories) - len(lines)} older ones in {place})")
+
+
+def _run_line(directory: Path) -> RunLine:
+    """Read one run for the list; a damaged one must not hide the others."""
+    try:
+        run = Run.load(directory)
+        report = run.report()
+    except (BatchcoreError, sqlite3.Error):
+        return RunLine(run=directory.name, state="damaged", directory=directory)
+    return RunLine(
+        run=run.id,
+        state=report.state,
+        directory=directory,
+        backend=report.backend,
+        created_at=run.header.created_at,
+        counts=report.counts,
+    )
