@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -254,12 +253,18 @@ def test_cancel_stops_what_a_killed_controller_left_running(controller, here):
 
 
 def no_process_of(run_id: str) -> bool:
+    """Return whether all processes of a run end soon."""
     needle = f"BATCHCORE_RUN_ID={run_id}".encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if needle in path.read_bytes() and int(path.parent.name) != os.getpid():
-                found.append(path)
-        except OSError:
-            continue
-    return not found
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not any(needle in _environ(path) for path in Path("/proc").glob("[0-9]*/environ")):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _environ(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
