@@ -1,4 +1,4 @@
-"""The command of a task: a list of words, a plain line that is split into one, or a shell's line."""
+"""The command of a task: a list of words, a plain line split into one, or a line for a shell."""
 
 from __future__ import annotations
 

@@ -127,6 +127,8 @@ class Driver:
         succeeded = sum(row.state is TaskState.SUCCEEDED for row in self._rows.values())
         resumed = any(row.attempt for row in self._rows.values())
         self._schedule = Schedule(self._tasks.values(), self._rows)
+        in_flight = [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
+        self._in_flight = self._schedule.drop(in_flight)
         self._observers.tell(
             RunStarted(
                 at=self._clock.now(),
@@ -140,7 +142,7 @@ class Driver:
 
     def _stage(self) -> None:
         """Bring the resources of every task that has not ended into the store."""
-        if self._schedule.exhausted:
+        if self._schedule.exhausted and not self._in_flight:
             return
         store = self._retrying(lambda: self._backend.store(self._context))
         self._context = msgspec.structs.replace(self._context, store=store)
@@ -164,12 +166,9 @@ class Driver:
         """Submit again what was in flight, so that the backend adopts it or says it is gone."""
         for task_id in self._schedule.blocked_from_the_start():
             self._give_up(task_id)
-        taken = self._schedule.drop(
-            [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
-        )
-        if taken:
-            self._send(taken)
-            if canceling := [t for t in taken if self._rows[t].canceling]:
+        if self._in_flight:
+            self._send(self._in_flight)
+            if canceling := [t for t in self._in_flight if self._rows[t].canceling]:
                 self._retrying(lambda: self._backend.cancel(self._context, canceling))
 
     def _step(self) -> bool:

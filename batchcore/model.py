@@ -8,7 +8,8 @@ raises `JobError` with the key, the reason and a suggestion.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from msgspec import Meta, Struct, field
@@ -17,17 +18,21 @@ from msgspec.structs import force_setattr, replace
 from batchcore import paths, units
 from batchcore.command import SHELL, normalise_command
 from batchcore.errors import JobError
-from batchcore.shape import conform, is_text, listed
+from batchcore.names import (
+    TASK_ID as TASK_ID,
+    check_env,
+    check_job_name,
+    check_labels,
+    check_secrets,
+    check_task_id,
+)
+from batchcore.shape import conform, listed
 
 if TYPE_CHECKING:
     from batchcore.run import Run
 
-TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODE = re.compile(r"0?[0-7]{3}")
 _LISTS = ("resources", "outputs", "mounts", "secrets", "depends_on", "tasks")
-_RESERVED_ENV = ("BATCHCORE_", "AZ_BATCH_")
 
 When = Literal["success", "failure", "always"]
 
@@ -224,7 +229,7 @@ class Shared(_Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Normalise lists, times and the command, and check names."""
         force_setattr(self, "command", normalise_command(self.command, self.shell))
-        _check_env(self.env)
+        check_env(self.env)
         lists = [n for n in _LISTS if n in self.__struct_fields__]
         for name in lists:
             force_setattr(self, name, listed(getattr(self, name), name))
@@ -238,8 +243,8 @@ class Shared(_Value, frozen=True, kw_only=True):
             force_setattr(self, "command", tuple(self.command))
         outputs = tuple(Output(o) if isinstance(o, str) else o for o in self.outputs)
         force_setattr(self, "outputs", outputs)
-        _check_labels(self.labels)
-        _check_secrets(self)
+        check_labels(self.labels)
+        check_secrets(self.secrets, self.env)
 
     @property
     def argv(self) -> tuple[str, ...] | None:
@@ -267,14 +272,7 @@ class Task(Shared, frozen=True):
     def __post_init__(self) -> None:
         """Check the id and normalise the dependencies."""
         super().__post_init__()
-        if not TASK_ID.fullmatch(self.id):
-            suggestion = re.sub(r"[^A-Za-z0-9_-]+", "-", self.id)[:64].strip("-")
-            raise JobError.of(
-                "BC2200",
-                f"{self.id!r} is not a task id: use 1 to 64 of A-Z a-z 0-9 _ -",
-                hint=f'did you mean "{suggestion}"?' if suggestion else "",
-                key="id",
-            )
+        check_task_id(self.id)
         links = tuple(Dependency(d) if isinstance(d, str) else d for d in self.depends_on)
         force_setattr(self, "depends_on", links)
 
@@ -302,14 +300,7 @@ class Job(Shared, frozen=True):
     def __post_init__(self) -> None:
         """Check the name; ids are compared when the job is planned."""
         super().__post_init__()
-        if not _JOB_NAME.fullmatch(self.name):
-            suggestion = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name)[:64].strip("-._")
-            raise JobError.of(
-                "BC2200",
-                f"{self.name!r} is not a job name: use 1 to 64 of A-Z a-z 0-9 _ . -",
-                hint=f'did you mean "{suggestion}"?' if suggestion else "",
-                key="name",
-            )
+        check_job_name(self.name)
 
     def with_task(self, id: str, **fields: Any) -> Self:  # noqa: A002 - the model's own word
         """Return a job with one more task; for thousands of tasks give `tasks` a list instead."""
@@ -317,53 +308,13 @@ class Job(Shared, frozen=True):
 
     def with_tasks(self, tasks: Iterable[Task]) -> Self:
         """Return a job with these tasks added at the end."""
-        return replace(self, tasks=(*self.tasks, *tasks))
+        added = replace(self, tasks=tuple(tasks)).tasks
+        job = copy(self)  # not `replace`, which would look at every earlier task again
+        force_setattr(job, "tasks", (*self.tasks, *added))
+        return job
 
     def run(self, backend: str = "", **options: Any) -> Run:
         """Run the job on a backend and return its `Run`; see `batchcore.start.run_job`."""
         from batchcore.start import run_job
 
         return run_job(self, backend=backend, **options)
-
-
-def _check_env(env: Mapping[str, object]) -> None:
-    """Check the variables before their types are, for a hint that shows the value as a text."""
-    for name, value in env.items() if isinstance(env, Mapping) else ():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise _bad_name(f"{name!r} is not a name for a variable", name)
-        if name.startswith(_RESERVED_ENV):
-            raise _bad_name(f"{name!r} cannot be set by a job", name)
-        if not is_text(value):
-            raise JobError.of(
-                "BC2001",
-                f"{name} = {value!r} is not a text",
-                hint=f'write {name} = "{value}"' if isinstance(value, int | float) else "",
-                key=f"env.{name}",
-            )
-
-
-def _bad_name(reason: str, name: object) -> JobError:
-    hint = "use letters, digits and _; BATCHCORE_ and AZ_BATCH_ are reserved"
-    return JobError.of("BC2200", reason, hint=hint, key=f"env.{name}")
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    for name, value in labels.items():
-        if not is_text(name) or not is_text(value):
-            reason = f"the label {name!r} = {value!r} is not Unicode text"
-            raise JobError.of("BC2001", reason, key=f"labels.{name}")
-
-
-def _check_secrets(shared: Shared) -> None:
-    for secret in shared.secrets:
-        if not _NAME.fullmatch(secret):
-            raise JobError.of(
-                "BC2200",
-                "a secret is named by a variable of the controller, and this is not a name",
-                hint='write secrets = ["API_TOKEN"] and export API_TOKEN',
-                key="secrets",
-            )
-        if secret in shared.env:
-            raise JobError.of(
-                "BC2203", f"{secret} is both a secret and in env", hint="keep one", key="secrets"
-            )

@@ -185,9 +185,13 @@ class Run:
             self.task(task_id)
         request_cancel(self.directory, task_ids)
 
-    def verify(self) -> list[TaskResult]:
-        """Read every collected file again; raises `TransferError` naming the first wrong one."""
-        for task in (tasks := list(self.tasks)):
+    def verify(self, task_ids: Sequence[str] = ()) -> list[TaskResult]:
+        """Read the collected files of these tasks, or of all, again.
+
+        Raises `TransferError` naming the first file that is wrong, `NotFound` for an unknown task.
+        """
+        tasks = [self.task(task_id) for task_id in task_ids] or list(self.tasks)
+        for task in tasks:
             for output in task.outputs:
                 if _digest(output.file) != output.sha256:
                     raise TransferError(

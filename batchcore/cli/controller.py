@@ -40,7 +40,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> Run:
     )
     @run_options
     @click.pass_obj
-    def controller(session: Session, **given: Any) -> int:
+    def controller(session: Session, /, **given: Any) -> int:
         wishes = wishes_of(given, session.same_command)
         origin = sys.argv[0] if script.is_file() else ""
         code, run = execute(session, job, wishes, origin=origin)

@@ -38,14 +38,12 @@ def execute(
             _show_dry_run(session, prepared)
             return 0, None
         name = _name(prepared)
-        titles = Titles(
-            version=prepared.header.version, image=image_text(prepared.plan), run=name
-        )
+        titles = Titles(version=prepared.header.version, image=image_text(prepared.plan), run=name)
         run, seconds = _drive(session, prepared, titles, wishes)
     report = run.report()
     _close(session, report, seconds, wishes, name)
     if session.wants_json:
-        session.out.text(run_json(report) + "\n")
+        session.out.json(run_json(report))
     return _CODES.get(report.state, 1), run
 
 
@@ -68,7 +66,7 @@ def _show_notes(shown: Display, prepared: Prepared, *, quiet: bool) -> None:
 def _show_dry_run(session: Session, prepared: Prepared) -> None:
     prepared.backend.close()
     if session.wants_json:
-        session.out.text(dump_job(prepared.job))
+        session.out.json(dump_job(prepared.job))
         return
     exists = (prepared.directory / "job.json").exists()
     session.out.line(dry_run_text(prepared, near(prepared.directory), exists=exists))
@@ -83,9 +81,7 @@ def _close(
         return
     marks = session.err.marks
     place = near(report.directory / "outputs")
-    session.err.line(
-        closing_text(report, seconds, place, marks), "good" if succeeded else "bad"
-    )
+    session.err.line(closing_text(report, seconds, place, marks), "good" if succeeded else "bad")
     if succeeded:
         return
     failed = [task for task in report.tasks if task.state is TaskState.FAILED]

@@ -34,7 +34,7 @@ def tell(exc: BaseException, session: Session) -> int:
     else:
         session.err.line(str(error), "bad")
     if session.wants_json:
-        session.out.text(error_json(error) + "\n")
+        session.out.json(error_json(error))
     return exit_code_of(error)
 
 
@@ -105,7 +105,7 @@ def _write(path: Path, text: str) -> Path:
 
     about = f"batchcore {version('batchcore')}, Python {sys.version}\n\n"
     # Exclusive: nobody can have put a link here for us to follow.
-    with open(path, "x", opener=_private, encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 - Path.open has no opener
+    with open(path, "x", opener=_private, encoding="utf-8", errors="backslashreplace") as file:
         file.write(about + text)
     return path
 

@@ -49,6 +49,8 @@ class _Asked(Struct, frozen=True, kw_only=True):
 @click.pass_obj
 def logs(
     session: Session,
+    /,
+    *,
     run: str,
     task: str | None,
     stdout: bool,
@@ -70,8 +72,9 @@ def logs(
     asked = _Asked(streams=streams, attempt=attempt, lines=lines, follow=follow)
     printer = _Printer(session, headers=len(tasks) * len(streams) > 1, raw=raw)
     with LogSource(found) as source:
+        reader = _Reader(session, printer, source, asked)
         for one in tasks:
-            _print_task(session, printer, found, source, one, asked)
+            reader.print(one)
     printer.end()
 
 
@@ -103,56 +106,83 @@ class _Printer:
 
     def print(self, log: TaskLog) -> bool:
         """Print what is new in a log; return whether there was anything."""
-        before = self._last
-        self._last = ""
+        news = False
         for data in log.read():
-            if self._headers and log.title not in (before, self._last):
+            if self._headers and log.title != self._last:
                 self._session.err.line(f"== {log.title}")
             self._last = log.title
             self._write(log.title, data)
-        printed = bool(self._last)
-        self._last = self._last or before
-        return printed
+            news = True
+        return news
 
     def end(self) -> None:
         """Print what was held back, or say that there was nothing."""
         for escaper in self._escapers.values():
-            self._session.out.text(escaper.feed(b"", final=True))
+            self._session.out.write(escaper.feed(b"", final=True))
         if not self._last:
             self._session.err.line("nothing was written")
 
     def _write(self, title: str, data: bytes) -> None:
         if self._escape:
-            self._session.out.text(self._escapers.setdefault(title, Escaper()).feed(data))
+            self._session.out.write(self._escapers.setdefault(title, Escaper()).feed(data))
         else:
             self._session.out.bytes(data)
 
 
-def _print_task(
-    session: Session,
-    printer: _Printer,
-    run: Run,
-    source: LogSource,
-    task: TaskResult,
-    asked: _Asked,
-) -> None:
-    attempt = choose_attempt(run, task, asked.attempt)
-    opened = [TaskLog(source, task.id, attempt, stream) for stream in asked.streams]
-    for log in opened:
-        if asked.lines is not None:
-            log.offset = tail_offset(log.peek(), asked.lines)
-        printer.print(log)
-    while asked.follow and not task.state.final:
-        session.clock.sleep(_POLL_SECONDS)
-        # Asked before the logs are read: what a task wrote before it ended is then not missed.
-        task = run.task(task.id)
-        news = _print_new(printer, opened)
-        if asked.attempt is None and task.attempt > attempt:
-            attempt = task.attempt
-            opened = [TaskLog(source, task.id, attempt, stream) for stream in asked.streams]
-        elif not news and not task.state.final and not is_driven(run.directory):
-            session.err.line("no process drives this run now; go on with the same command")
-            return
+class _Reader:
+    """Prints the logs of one task, and with `follow` of its later attempts until it ends."""
 
+    def __init__(
+        self, session: Session, printer: _Printer, source: LogSource, asked: _Asked
+    ) -> None:
+        self._session = session
+        self._printer = printer
+        self._source = source
+        self._asked = asked
+        self._failures = 0
 
-def _print_new(printer: _Printer, opened: Sequence[TaskLog]) -> bool: ...
+    def print(self, task: TaskResult) -> None:
+        """Print what there is of a task, and go on where that is asked for."""
+        attempt = choose_attempt(self._source.run, task, self._asked.attempt)
+        opened = self._open(task.id, attempt)
+        for log in opened:
+            if self._asked.lines is not None:
+                log.offset = tail_offset(log.peek(), self._asked.lines)
+            self._printer.print(log)
+        if self._asked.follow:
+            self._follow(task.id, attempt, opened)
+
+    def _open(self, task_id: str, attempt: int) -> list[TaskLog]:
+        return [TaskLog(self._source, task_id, attempt, s) for s in self._asked.streams]
+
+    def _follow(self, task_id: str, attempt: int, opened: list[TaskLog]) -> None:
+        run = self._source.run
+        while True:
+            # Asked before the logs are read: what a task wrote before its end is not missed.
+            now = run.task(task_id)
+            news = self._news(opened)
+            if now.attempt > attempt:
+                if self._asked.attempt is not None:
+                    return
+                attempt = now.attempt
+                opened = self._open(task_id, attempt)
+            elif now.state.final:
+                return
+            elif not news and not is_driven(run.directory):
+                self._session.err.line(
+                    "no process drives this run now; go on with the same command"
+                )
+                return
+            self._session.clock.sleep(_POLL_SECONDS)
+
+    def _news(self, opened: list[TaskLog]) -> bool:
+        """Print what is new; return whether there was anything, or it could not be known."""
+        try:
+            news = [self._printer.print(log) for log in opened]
+        except BackendError as exc:
+            self._failures += 1
+            if not exc.transient or self._failures > _TRIES:
+                raise
+            return True
+        self._failures = 0
+        return any(news)

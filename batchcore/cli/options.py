@@ -107,9 +107,7 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _decorated(
-    function: Function, options: Sequence[Callable[[Function], Function]]
-) -> Function:
+def _decorated(function: Function, options: Sequence[Callable[[Function], Function]]) -> Function:
     """Apply decorators so that the help lists them in this order."""
     for option in reversed(options):
         function = option(function)

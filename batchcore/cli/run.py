@@ -17,7 +17,7 @@ from batchcore.jobfile import load_job
 @click.argument("job", metavar="JOB")
 @run_options
 @click.pass_obj
-def run(session: Session, job: str, **given: Any) -> int:
+def run(session: Session, /, job: str, **given: Any) -> int:
     """Run a job to its end, or go on with it.
 
     JOB is a controller (.py) or a job file (.toml, .json). The same line again goes on where an

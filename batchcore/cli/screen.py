@@ -41,11 +41,15 @@ class Screen:
     def line(self, text: str, tone: str = "") -> None:
         """Write a line, or several; `tone` colours the first word: good, bad or note."""
         safe = "\n".join(map(printable, text.split("\n")))
-        self._write(self._coloured(safe, tone) + "\n")
+        self.write(self._coloured(safe, tone) + "\n")
 
-    def text(self, text: str) -> None:
-        """Write data that is safe to show as it is, in UTF-8 whatever the terminal's encoding."""
-        self.bytes(text.encode())
+    def write(self, text: str) -> None:
+        """Write text as it is; what the stream's encoding does not have is escaped."""
+        self.bytes(text.encode(self.encoding, "backslashreplace"))
+
+    def json(self, text: str) -> None:
+        """Write JSON, which is UTF-8 wherever it goes."""
+        self.bytes(text.rstrip("\n").encode() + b"\n")
 
     def bytes(self, data: bytes) -> None:
         """Write bytes as they are, at once."""
@@ -79,9 +83,6 @@ class Screen:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.stream.fileno())
             os.close(nothing)
-
-    def _write(self, text: str) -> None:
-        self.bytes(text.encode(self.encoding, "backslashreplace"))
 
     def _failed(self, exc: OSError) -> None:
         self.silence()

@@ -35,7 +35,7 @@ class _Shown(Struct, frozen=True):
 @traceback_option
 @click.pass_obj
 def status(
-    session: Session, run: str | None, all_tasks: bool, failed: bool, runs: str | None
+    session: Session, /, *, run: str | None, all_tasks: bool, failed: bool, runs: str | None
 ) -> None:
     """Show how far a run is, or the recent runs.
 
@@ -52,7 +52,7 @@ def status(
 def _show_run(session: Session, run: Run, shown: _Shown) -> None:
     report = run.report()
     if session.wants_json:
-        session.out.text(run_json(report, failed_only=shown.failed) + "\n")
+        session.out.json(run_json(report, failed_only=shown.failed))
         return
     now = session.clock.now()
     session.out.line(summary_text(report, run.header.created_at, now))
@@ -67,7 +67,7 @@ def _list_runs(session: Session, place: Path) -> None:
     directories = run_directories(place)
     lines = [_run_line(directory) for directory in directories[:_RECENT]]
     if session.wants_json:
-        session.out.text(runs_json(lines) + "\n")
+        session.out.json(runs_json(lines))
         return
     if not lines:
         session.err.line(f"no runs in {place}; start one: batchcore run JOB")

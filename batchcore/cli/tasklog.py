@@ -18,7 +18,7 @@ class LogSource:
 
     def __init__(self, run: Run) -> None:
         """Open nothing yet."""
-        self._run = run
+        self.run = run
         self._stack = ExitStack()
         self._backend: Backend | None = None
         self._context = RunContext(run_id=run.id, plan=run.header.plan, directory=run.directory)
@@ -40,16 +40,16 @@ class LogSource:
                 yield data
         # Asked again: the attempt may have ended while its live log was read.
         if self._ended(task_id, attempt):
-            yield from self._run.log_chunks(task_id, stream, attempt, offset)
+            yield from self.run.log_chunks(task_id, stream, attempt, offset)
 
     def _ended(self, task_id: str, attempt: int) -> bool:
-        return any(ended["attempt"] == attempt for ended in self._run.attempts(task_id))
+        return any(ended["attempt"] == attempt for ended in self.run.attempts(task_id))
 
     def _live(self, task_id: str, attempt: int, stream: Stream, offset: int) -> Iterator[bytes]:
         if not attempt:
             return
         if self._backend is None:
-            self._backend = self._stack.enter_context(open_backend(self._run))
+            self._backend = self._stack.enter_context(open_backend(self.run))
         submission = TaskSubmission(self._tasks[task_id], attempt)
         while data := self._backend.read_log(self._context, submission, stream, offset).data:
             yield data

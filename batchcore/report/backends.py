@@ -74,9 +74,7 @@ def backends_text(lines: Sequence[BackendLine], width: int | None = None) -> str
     return table(("NAME", "PACKAGE", "INSTALLED", ""), rows, width)
 
 
-def backend_text(
-    spec: BackendSpec, package: str, options: Sequence[OptionLine], about: str
-) -> str:
+def backend_text(spec: BackendSpec, package: str, options: Sequence[OptionLine], about: str) -> str:
     """Return one backend: what it can do and how it is set."""
     features = [
         (feature, _LEVELS[capability.level], capability.reason or meaning)

@@ -44,7 +44,6 @@ def _tasks(plan: Plan) -> str:
         return "0 tasks"
     first = plan.tasks[0]
     different = len({task.command for task in plan.tasks}) > 1
-    return (
-        f"{plural(len(plan.tasks), 'task')}: {printable(shlex.join(first.command))}"
-        + (f"   (the first, {first.id})" if different else "")
+    return f"{plural(len(plan.tasks), 'task')}: {printable(shlex.join(first.command))}" + (
+        f"   (the first, {first.id})" if different else ""
     )

@@ -57,7 +57,7 @@ OUTPUTS = st.lists(
     ),
     max_size=2,
 )
-MOUNTS = st.builds(Mount, st.just("/data"), TEXT, read_only=st.booleans())
+MOUNTS = st.builds(Mount, st.just("/data"), TEXT.filter(str.strip), read_only=st.booleans())
 REQUIREMENTS = st.builds(
     Requirements,
     cpus=st.none() | st.floats(0.01, 100) | st.integers(1, 64),

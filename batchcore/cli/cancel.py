@@ -1,0 +1,70 @@
+"""The verb `cancel`."""
+
+from __future__ import annotations
+
+import click
+
+from batchcore.cli.find import find_run, run_option
+from batchcore.cli.options import json_option, traceback_option
+from batchcore.cli.session import Session
+from batchcore.report.data import json_text
+from batchcore.report.text import plural
+from batchcore.run import Run, TaskResult
+from batchcore.start import cancel_run
+from batchcore.states import TaskState
+
+SCHEMA = "batchcore.cancel/1"
+_WAITING = {TaskState.PENDING, TaskState.QUEUED}
+
+
+@click.command(epilog="Example:  batchcore cancel sum-of-powers-7f3a seed-1")
+@click.argument("run", metavar="RUN")
+@click.argument("tasks", metavar="[TASK]...", nargs=-1)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@run_option
+@json_option
+@traceback_option
+@click.pass_obj
+def cancel(
+    session: Session, /, *, run: str, tasks: tuple[str, ...], yes: bool, runs: str | None
+) -> None:
+    """Stop a run, or some of its tasks.
+
+    What has succeeded stays. The same `run` line again starts what was canceled.
+    """
+    found = find_run(run, runs)
+    open_tasks = _open_tasks(found, tasks)
+    ended = True
+    if open_tasks:
+        session.err.line(_announcement(found, open_tasks))
+        if session.may_ask and not yes:
+            click.confirm("Stop them?", abort=True, err=True)
+        ended = cancel_run(found, tasks)
+    _show(session, found, open_tasks, ended=ended)
+
+
+def _open_tasks(run: Run, task_ids: tuple[str, ...]) -> list[TaskResult]:
+    chosen = [run.task(task_id) for task_id in dict.fromkeys(task_ids)] or run.tasks
+    return [task for task in chosen if not task.state.final]
+
+
+def _announcement(run: Run, tasks: list[TaskResult]) -> str:
+    waiting = sum(task.state in _WAITING for task in tasks)
+    return (
+        f"{plural(len(tasks), 'task')} of {run.id} will stop: "
+        f"{len(tasks) - waiting} running, {waiting} waiting"
+    )
+
+
+def _show(session: Session, run: Run, tasks: list[TaskResult], *, ended: bool) -> None:
+    if session.wants_json:
+        data = {"run": run.id, "tasks": [task.id for task in tasks], "ended": ended}
+        session.out.json(json_text(SCHEMA, data))
+    elif not tasks:
+        session.err.line("nothing to stop: these tasks have ended")
+    elif ended:
+        states = [run.task(task.id).state for task in tasks]
+        stopped = states.count(TaskState.CANCELED)
+        session.err.line(f"{plural(stopped, 'task')} canceled")
+    else:
+        session.err.line("asked the process that drives the run; it stops them within seconds")
