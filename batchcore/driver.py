@@ -169,7 +169,7 @@ class Driver:
         if self._in_flight:
             self._send(self._in_flight)
             if canceling := [t for t in self._in_flight if self._rows[t].canceling]:
-                self._retrying(lambda: self._backend.cancel(self._context, canceling))
+                self._cancel_on_backend(canceling)
 
     def _step(self) -> bool:
         """Do what can be done now; return whether there is anything left to wait for."""
@@ -300,7 +300,10 @@ class Driver:
             self._cancel_unsent([row.id for row in rows])
             running = [row.id for row in rows if row.id in self._active]
             if running:
-                self._retrying(lambda ids=running: self._backend.cancel(self._context, ids))
+                self._cancel_on_backend(running)
+
+    def _cancel_on_backend(self, task_ids: Sequence[str]) -> None:
+        self._retrying(lambda: self._backend.cancel(self._context, task_ids))
 
     def _cancel_unsent(self, task_ids: Sequence[str]) -> None:
         for task_id in self._schedule.drop(task_ids):
@@ -320,7 +323,7 @@ class Driver:
                 row.state, row.detail = TaskState.CANCELED, "not started: an earlier task failed"
                 self._tell_change(row, row.state, TaskState.PENDING)
                 self._record.save_end(row, ())
-        count = {state: 0 for state in TaskState}
+        count = dict.fromkeys(TaskState, 0)
         for row in self._rows.values():
             count[row.state] += 1
         state = "succeeded"

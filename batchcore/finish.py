@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -111,10 +112,10 @@ def _judge(
     return ending
 
 
-def last_line(log: os.PathLike[str], limit: int = 200) -> str:
+def last_line(log: Path, limit: int = 200) -> str:
     """Return the last line of a log that is not blank, shortened, control characters shown."""
     try:
-        with open(log, "rb") as stream:
+        with log.open("rb") as stream:
             stream.seek(max(os.fstat(stream.fileno()).st_size - 4096, 0))
             lines = stream.read().decode(errors="replace").splitlines()
     except OSError:

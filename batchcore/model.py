@@ -19,7 +19,9 @@ from batchcore import paths, units
 from batchcore.command import SHELL, normalise_command
 from batchcore.errors import JobError
 from batchcore.names import (
-    TASK_ID as TASK_ID,
+    TASK_ID as TASK_ID,  # noqa: PLC0414 - still this module's name for it
+)
+from batchcore.names import (
     check_env,
     check_job_name,
     check_labels,

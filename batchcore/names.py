@@ -33,7 +33,7 @@ def check_job_name(text: str) -> None:
         meant = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:64]
         raise JobError.of(
             "BC2200",
-            f"{text!r} is not a job name: use 1 to 64 of A-Z a-z 0-9 _ . -, a letter or digit first",
+            f"{text!r} is not a job name: use 1 to 64 of A-Z a-z 0-9 _ . -",
             hint=f'did you mean "{meant}"?' if meant else "",
             key="name",
         )

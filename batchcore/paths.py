@@ -49,17 +49,18 @@ def safe_pattern(text: str, key: str) -> str:
             hint="name the file without a $",
             key=key,
         )
-    if has_wildcard(path):
-        try:
-            _compile(path)
-        except re.error as exc:
-            raise JobError.of(
-                "BC2101",
-                f"{text!r} is not a valid pattern",
-                hint="close the bracket, or write [[] for a literal one",
-                key=key,
-            ) from exc
-    return path
+    return check_pattern(path, key)
+
+
+def check_pattern(text: str, key: str) -> str:
+    """Return `text` if its brackets can be understood; raises `JobError` (permanent)."""
+    try:
+        _compile(text)
+    except ValueError as exc:
+        raise JobError.of(
+            "BC2101", f"{text!r} {exc}", hint="write [[] for a literal bracket", key=key
+        ) from exc
+    return text
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -100,10 +101,14 @@ def _fault(path: str) -> str:
         (path.endswith("/"), "ends with a slash"),
         (any(s in {"", "."} for s in segments), "has an empty or '.' segment"),
         (any(s.endswith((".", " ")) for s in segments), "has a name ending with a dot or space"),
-        (any(len(s.encode("utf-8", "surrogatepass")) > MAX_SEGMENT_BYTES for s in segments), "has a name over 255 bytes"),
+        (any(_bytes(s) > MAX_SEGMENT_BYTES for s in segments), "has a name over 255 bytes"),
         (len(path) > MAX_PATH, f"is longer than {MAX_PATH} characters"),
     )
     return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
 
 
 def _suggest(path: str) -> str:
@@ -135,15 +140,17 @@ def _segment(segment: str) -> str:
     while position < len(segment):
         char = segment[position]
         if char == "*":
-            out.append("[^/]*")
+            # Several stars are one; as several they would take time that grows with a power.
+            out.append("" if out[-1] == "[^/]*" else "[^/]*")
         elif char == "?":
             out.append("[^/]")
         elif char == "[":
-            end = segment.find("]", position + 2)
+            first = position + (2 if segment[position + 1 : position + 2] == "!" else 1)
+            end = segment.find("]", first + 1)  # a ] that comes first is a member
             if end < 0:
-                msg = "unclosed bracket"
-                raise re.error(msg)
-            out.append(_set(segment[position + 1 : end]))
+                msg = "has an unclosed bracket"
+                raise ValueError(msg)
+            out.append(_set(segment[first:end], "^" if first == position + 2 else ""))
             position = end
         else:
             out.append(re.escape(char))
@@ -151,7 +158,21 @@ def _segment(segment: str) -> str:
     return "".join(out)
 
 
-def _set(body: str) -> str:
-    negated = body.startswith("!")
-    members = re.sub(r"([\\\]\[^&~|])", r"\\\1", body[1:] if negated else body)
-    return f"(?!/)[{'^' if negated else ''}{members}]"
+def _set(body: str, negation: str) -> str:
+    members: list[str] = []
+    position = 0
+    while position < len(body):
+        low = high = body[position]
+        if body[position + 1 : position + 2] == "-" and position + 2 < len(body):
+            high = body[position + 2]
+            position += 2
+        if low > high:
+            msg = f"has a range that runs backwards: {low}-{high}"
+            raise ValueError(msg)
+        members.append(f"{_member(low)}-{_member(high)}")
+        position += 1
+    return f"(?!/)[{negation}{''.join(members)}]"
+
+
+def _member(char: str) -> str:
+    return re.escape(char) if char.isascii() else char

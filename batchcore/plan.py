@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchcore import paths, sources
-from batchcore.errors import JobError, Problem, suggest
+from batchcore.errors import JobError, Problem
 from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task, When
+from batchcore.relations import above, dependency_problems, id_problems, place_problems
 from batchcore.sources import PlannedFile
 
 DEFAULT_GRACE = 10.0
@@ -85,14 +87,16 @@ def plan_job(job: Job, *, base: Path | None = None, origin: str = "") -> Plan:
     file to name in problems. Raises `JobError` (permanent) with every problem found.
     """
     base = (base or Path.cwd()).absolute()
-    problems = [*_job_problems(job), *_dependency_problems(job.tasks)]
-    hashes = sources.FileHashes()
+    problems = [*id_problems(job), *dependency_problems(job.tasks)]
+    expanded = _Expanded(base, job.resources)
     planned: list[PlannedTask] = []
     for index, task in enumerate(job.tasks):
         found: list[Problem] = []
-        planned.append(_plan_task(job, task, base, hashes, found))
+        planned.append(_plan_task(job, task, expanded, found))
+        problems += expanded.problems
+        expanded.problems.clear()
         problems += [replace(p, key=f"tasks[{index}].{p.key}".rstrip(".")) for p in found]
-    problems += _destination_problems(planned)
+    problems += place_problems(planned)
     if problems:
         raise JobError(replace(p, file=p.file or origin) for p in problems)
     digest = hashlib.sha256(job.name.encode())
@@ -109,9 +113,33 @@ def plan_job(job: Job, *, base: Path | None = None, origin: str = "") -> Plan:
     )
 
 
-def _plan_task(
-    job: Job, task: Task, base: Path, hashes: sources.FileHashes, problems: list[Problem]
-) -> PlannedTask:
+class _Expanded:
+    """The files of each resource, looked up once however many tasks have it.
+
+    `problems` are those with the job's own resources.
+    """
+
+    def __init__(self, base: Path, shared: Iterable[Resource]) -> None:
+        self.problems: list[Problem] = []
+        self._base = base
+        self._shared = frozenset(shared)
+        self._hashes = sources.FileHashes()
+        self._known: dict[Resource, list[PlannedFile]] = {}
+
+    def files(self, resource: Resource, problems: list[Problem]) -> list[PlannedFile]:
+        """Return a resource's files; a problem with it is told the first time alone."""
+        if resource not in self._known:
+            self._known[resource] = []
+            try:
+                self._known[resource] = sources.expand(resource, self._base, self._hashes)
+            except JobError as exc:
+                key = f"resources[{resource.path}]"
+                told = self.problems if resource in self._shared else problems
+                told += [replace(p, key=f"{key}.{p.key}") for p in exc.problems]
+        return self._known[resource]
+
+
+def _plan_task(job: Job, task: Task, expanded: _Expanded, problems: list[Problem]) -> PlannedTask:
     """Merge a task with its job; what is wrong goes into `problems` and is left out."""
     argv = task.argv or job.argv
     if argv is None:
@@ -123,21 +151,50 @@ def _plan_task(
                 key="command",
             )
         )
+    env = {**job.env, **task.env}
+    secrets = tuple(dict.fromkeys((*job.secrets, *task.secrets)))
+    problems += [
+        Problem(
+            code="BC2203",
+            reason=f"{name} is both a secret and in env",
+            hint="keep one",
+            key="secrets",
+        )
+        for name in secrets
+        if name in env
+    ]
+    mounts = _overlaid(job.mounts, task.mounts, lambda mount: mount.path)
+    problems += [
+        Problem(
+            code="BC2203",
+            reason=f"two mounts are at {path!r}",
+            hint="give one of them another path",
+            key="mounts",
+        )
+        for path, count in Counter(mount.path for mount in mounts).items()
+        if count > 1
+    ]
     planned = PlannedTask(
         id=task.id,
         command=argv or ("",),
         image=task.image or job.image,
-        env={**job.env, **task.env},
-        secrets=tuple(dict.fromkeys((*job.secrets, *task.secrets))),
+        env=env,
+        secrets=secrets,
         requirements=_merge_requirements(job.requirements, task.requirements),
         timeout=_first(task.timeout, job.timeout),
         grace=float(_first(task.grace, job.grace) or DEFAULT_GRACE),
         retries=_number(task.retries, job.retries, DEFAULT_RETRIES),
         interruptions=_number(task.interruptions, job.interruptions, DEFAULT_INTERRUPTIONS),
         depends_on=task.dependencies,
-        files=_plan_files((*job.resources, *task.resources), base, hashes, problems),
-        outputs=_plan_outputs(task.id, (*job.output_values, *task.output_values)),
-        mounts=_last_by_path((*job.mounts, *task.mounts), lambda mount: mount.path),
+        files=_plan_files(
+            _overlaid(job.resources, task.resources, lambda resource: resource.path),
+            expanded,
+            problems,
+        ),
+        outputs=_plan_outputs(
+            task.id, _overlaid(job.output_values, task.output_values, lambda output: output.path)
+        ),
+        mounts=mounts,
         labels={**job.labels, **task.labels},
         user=task.user or job.user or "caller",
     )
@@ -152,33 +209,37 @@ def _spec_hash(task: PlannedTask) -> str:
 
 
 def _plan_files(
-    resources: Iterable[Resource], base: Path, hashes: sources.FileHashes, problems: list[Problem]
+    resources: Iterable[Resource], expanded: _Expanded, problems: list[Problem]
 ) -> tuple[PlannedFile, ...]:
     files: dict[str, PlannedFile] = {}
-    for resource in _last_by_path(resources, lambda r: r.path):
-        try:
-            found = sources.expand(resource, base, hashes)
-        except JobError as exc:
-            key = f"resources[{resource.path}]"
-            problems += [replace(p, key=f"{key}.{p.key}") for p in exc.problems]
-            continue
-        for file in found:
-            other = files.setdefault(paths.folded(file.path), file)
-            if other is not file:
+    directories: set[str] = set()
+    for resource in resources:
+        for file in expanded.files(resource, problems):
+            place = paths.folded(file.path)
+            parents = above(place)
+            reason = ""
+            if place in files:
+                reason = f"two resources land at {file.path!r}"
+            elif place in directories or any(parent in files for parent in parents):
+                reason = f"a resource lands at {file.path!r}, where another has a directory or file"
+            if reason:
                 problems.append(
                     Problem(
                         code="BC2203",
-                        reason=f"two resources land at {file.path!r}",
+                        reason=reason,
                         hint="give one of them another path; names differ in more than case",
                         key=f"resources[{resource.path}].path",
                     )
                 )
+                continue
+            files[place] = file
+            directories.update(parents)
     return tuple(files.values())
 
 
 def _plan_outputs(task_id: str, outputs: Iterable[Output]) -> tuple[PlannedOutput, ...]:
     planned = []
-    for output in _last_by_path(outputs, lambda o: o.path):
+    for output in outputs:
         default = task_id if paths.has_wildcard(output.path) else f"{task_id}/{output.path}"
         planned.append(
             PlannedOutput(
@@ -191,117 +252,16 @@ def _plan_outputs(task_id: str, outputs: Iterable[Output]) -> tuple[PlannedOutpu
     return tuple(planned)
 
 
-def _job_problems(job: Job) -> list[Problem]:
-    problems = []
-    if not job.tasks:
-        problems.append(
-            Problem(
-                code="BC2202",
-                reason=f"job {job.name!r} has no tasks",
-                hint="give it at least one task with an id",
-                key="tasks",
-            )
-        )
-    seen: dict[str, str] = {}
-    for index, task in enumerate(job.tasks):
-        other = seen.setdefault(task.id.casefold(), task.id)
-        if other is not task.id:
-            problems.append(
-                Problem(
-                    code="BC2203",
-                    reason=f"task id {task.id!r} is taken"
-                    + ("" if other == task.id else f" by {other!r}: case does not count"),
-                    hint=f'write "{task.id[:60]}-{index}", or another id',
-                    key=f"tasks[{index}].id",
-                )
-            )
-    return problems
-
-
-def _dependency_problems(tasks: Iterable[Task]) -> list[Problem]:
-    tasks = list(tasks)
-    links = {task.id: [d.task for d in task.dependencies] for task in tasks}
-    problems = []
-    for index, task in enumerate(tasks):
-        for missing in (d for d in links[task.id] if d not in links):
-            problems.append(
-                Problem(
-                    code="BC2204",
-                    reason=f"task {task.id!r} waits for {missing!r}, which is not in the job",
-                    hint=suggest(missing, links),
-                    key=f"tasks[{index}].depends_on",
-                )
-            )
-    if not problems and (cycle := _cycle(links)):
-        problems.append(
-            Problem(
-                code="BC2204",
-                reason=f"tasks wait for each other: {' -> '.join(cycle)}",
-                hint="remove one of these dependencies",
-                key="tasks",
-            )
-        )
-    return problems
-
-
-def _cycle(links: dict[str, list[str]]) -> list[str]:
-    """Return the ids of a cycle, or nothing; iterative, as a chain may be 100,000 long."""
-    finished: set[str] = set()
-    for start in links:
-        trail: dict[str, int] = {}
-        stack = [(start, iter(links[start]))]
-        while stack:
-            node, following = stack[-1]
-            trail.setdefault(node, len(trail))
-            step = next((n for n in following if n not in finished), None)
-            if step is None:
-                finished.add(node)
-                trail.pop(node)
-                stack.pop()
-            elif step in trail:
-                ids = list(trail)
-                return [*ids[ids.index(step) :], step]
-            else:
-                stack.append((step, iter(links[step])))
-    return []
-
-
-def _destination_problems(tasks: Iterable[PlannedTask]) -> list[Problem]:
-    """Find two outputs that name one file, and a file where another output has a directory."""
-    tasks = list(tasks)
-    files: dict[str, str] = {}
-    problems = []
-    for index, task in enumerate(tasks):
-        for output in (o for o in task.outputs if not o.is_pattern):
-            place = paths.folded(output.to)
-            if place in files:
-                problems.append(_destination_problem(index, output, files[place]))
-            else:
-                files[place] = task.id
-    for index, task in enumerate(tasks):
-        for output in task.outputs:
-            parts = paths.folded(output.to).split("/")
-            ancestors = ["/".join(parts[:n]) for n in range(1, len(parts) + output.is_pattern)]
-            problems += [
-                _destination_problem(index, output, files[a]) for a in ancestors if a in files
-            ]
-    return problems
-
-
-def _destination_problem(index: int, output: PlannedOutput, owner: str) -> Problem:
-    return Problem(
-        code="BC2203",
-        reason=f"the output {output.to!r} would overwrite one of task {owner!r}",
-        hint="give each output a place of its own; the default is <task id>/<path>",
-        key=f"tasks[{index}].outputs",
-    )
-
-
 Value = TypeVar("Value")
 
 
-def _last_by_path(values: Iterable[Value], path: Callable[[Value], str]) -> tuple[Value, ...]:
-    return tuple({path(value): value for value in values}.values())
+def _overlaid(
+    defaults: Iterable[Value], own: Iterable[Value], path: Callable[[Value], str]
+) -> tuple[Value, ...]:
+    """Return the job's values and the task's, which replace those of the job at the same path."""
+    own = tuple(own)
+    replaced = {path(value) for value in own}
+    return (*(value for value in defaults if path(value) not in replaced), *own)
 
 
 def _merge_requirements(default: Requirements, own: Requirements) -> Requirements:

@@ -123,7 +123,9 @@ class Run:
         tasks = {task.id: task for task in self.tasks}
         if task_id not in tasks:
             raise NotFound(
-                f"run {self.id} has no task {task_id!r}", hint=suggest(task_id, tasks), code="BC5001"
+                f"run {self.id} has no task {task_id!r}",
+                hint=suggest(task_id, tasks),
+                code="BC5001",
             )
         return tasks[task_id]
 
@@ -210,7 +212,9 @@ class Run:
         places = [output.to for output in planned]
 
         def rank(file: Any) -> tuple[int, str]:
-            found = (n for n, to in enumerate(places) if file.to == to or file.to.startswith(f"{to}/"))
+            found = (
+                n for n, to in enumerate(places) if file.to == to or file.to.startswith(f"{to}/")
+            )
             return next(found, len(places)), file.to
 
         return sorted(outputs, key=rank)

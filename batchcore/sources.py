@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import stat
@@ -14,9 +15,23 @@ from msgspec import Struct
 from batchcore import paths
 from batchcore.errors import JobError
 from batchcore.model import Resource
+from batchcore.shape import is_text
 
 CHUNK = 1 << 20
-_IDENTITY = ("size", "etag", "ETag", "mtime", "created", "LastModified", "last_modified", "mtime_ns")
+# What tells one version of a remote file from the next, in the words of the fsspec packages.
+_IDENTITY = (
+    "size",
+    "etag",
+    "ETag",
+    "Content-MD5",
+    "Digest",
+    "mtime",
+    "mtime_ns",
+    "created",
+    "LastModified",
+    "Last-Modified",
+    "last_modified",
+)
 
 
 class PlannedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,15 +97,18 @@ def expand(resource: Resource, base: Path, hashes: FileHashes) -> list[PlannedFi
     source = resource.source or ""
     if is_url(source) and not source.startswith("file://"):
         return [_from_url(resource, source)]
-    local = Path(os.path.expanduser(base / source.removeprefix("file://")))
-    return _from_local(resource, local, hashes)
+    place = os.path.expanduser(source.removeprefix("file://"))  # noqa: PTH111 - never raises
+    try:
+        return _from_local(resource, base / place, hashes)
+    except OSError as exc:
+        raise _unreadable(exc) from exc
 
 
 def _from_local(resource: Resource, local: Path, hashes: FileHashes) -> list[PlannedFile]:
     text = str(resource.source)
     if local.is_dir():
         found = [(f"{resource.path}/{rel}", local / rel) for rel in _walk(local)]
-    elif local.exists():
+    elif os.path.lexists(local):
         found = [(resource.path, local)]
     elif paths.has_wildcard(text):
         found = _from_glob(resource, local)
@@ -106,13 +124,16 @@ def _from_local(resource: Resource, local: Path, hashes: FileHashes) -> list[Pla
 
 def _from_glob(resource: Resource, local: Path) -> list[tuple[str, Path]]:
     """Match below the directory before the first wildcard; no match is an error."""
-    pattern = str(local)
-    root = Path("/" + paths.fixed_part(pattern).lstrip("/"))
-    tail = pattern[len(str(root)) :].lstrip("/")
+    written = Path(str(resource.source).removeprefix("file://"))
+    # Only what the user wrote is a pattern: a bracket in the job's own directory is a bracket.
+    tail = written.relative_to(paths.fixed_part(written.as_posix()) or written.anchor)
+    pattern = paths.check_pattern(tail.as_posix(), "source")
+    root = local.parents[len(tail.parts) - 1]
+    depth = None if "**" in tail.parts else len(tail.parts)
     found = [
         (f"{resource.path}/{rel}", root / rel)
-        for rel in (_walk(root) if root.is_dir() else ())
-        if paths.matches(tail, rel)
+        for rel in (_walk(root, depth) if root.is_dir() else ())
+        if paths.matches(pattern, rel)
     ]
     if not found:
         raise JobError.of(
@@ -124,27 +145,42 @@ def _from_glob(resource: Resource, local: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the regular files below a directory, relative, POSIX, in a fixed order."""
-    for folder, directories, names in os.walk(root):
-        directories.sort()
+def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
+    """Yield the regular files below a directory, relative, POSIX, in a fixed order.
+
+    Links are followed, as these files are the user's own; `depth` 1 is the directory alone.
+    """
+    for folder, directories, names in os.walk(root, onerror=_give_up, followlinks=True):
+        here = Path(folder)
+        deepest = depth is not None and len(here.relative_to(root).parts) >= depth - 1
+        directories[:] = [] if deepest else sorted(d for d in directories if not _loops(here / d))
         for name in sorted(names):
-            path = Path(folder, name)
+            path = here / name
             if path.is_file():
                 yield path.relative_to(root).as_posix()
 
 
+def _loops(directory: Path) -> bool:
+    return directory.is_symlink() and directory.parent.resolve().is_relative_to(directory.resolve())
+
+
+def _give_up(exc: OSError) -> None:
+    """Stop a walk, which would else leave out what it cannot read."""
+    raise exc
+
+
+def _unreadable(exc: OSError) -> JobError:
+    return JobError.of("BC2205", f"{exc.filename!r} cannot be read: {exc.strerror}", key="source")
+
+
 def _local_file(resource: Resource, path: str, origin: Path, hashes: FileHashes) -> PlannedFile:
     path = paths.safe_path(path, "path")
-    try:
-        status = origin.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise JobError.of("BC2205", f"{str(origin)!r} is not a regular file", key="source")
-        digest, size = hashes.of(origin)
-    except OSError as exc:
-        raise JobError.of(
-            "BC2205", f"{str(origin)!r} cannot be read: {exc.strerror}", key="source"
-        ) from exc
+    status = origin.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise JobError.of("BC2205", f"{str(origin)!r} is not a regular file", key="source")
+    if not is_text(str(origin)):
+        raise JobError.of("BC2205", f"{str(origin)!r} is not a UTF-8 name", key="source")
+    digest, size = hashes.of(origin)
     return PlannedFile(
         path=path,
         key=digest,
@@ -168,9 +204,7 @@ def _from_url(resource: Resource, url: str) -> PlannedFile:
             key="source",
         ) from exc
     if info.get("type") == "directory":
-        raise JobError.of(
-            "BC2205", f"{url!r} is a directory", hint="name a file", key="source"
-        )
+        raise JobError.of("BC2205", f"{url!r} is a directory", hint="name a file", key="source")
     identity = repr([url, *((k, str(info[k])) for k in _IDENTITY if info.get(k) is not None)])
     size = info.get("size")
     return PlannedFile(
@@ -187,10 +221,8 @@ def _mode(mode: str | None, *, executable: bool) -> str:
 
 
 def _nearby(path: Path) -> str:
-    import difflib
-
     try:
-        names = os.listdir(path.parent)
+        names = [other.name for other in path.parent.iterdir()]
     except OSError:
         return f"there is no directory {str(path.parent)!r}"
     close = difflib.get_close_matches(path.name, names, n=1)

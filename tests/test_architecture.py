@@ -32,7 +32,7 @@ LAYERS = (
     ("plan",),
     ("sources",),
     ("model",),
-    ("command", "paths", "units"),
+    ("command", "names", "paths", "units"),
     ("shape",),
     ("clock", "crash", "errors", "states"),
 )

@@ -11,8 +11,9 @@ import click
 
 from batchcore.cli.edge import call
 from batchcore.cli.execute import execute
-from batchcore.cli.options import run_options, wishes_of
+from batchcore.cli.options import run_options
 from batchcore.cli.session import Session
+from batchcore.cli.wishes import wishes_of
 from batchcore.jobfile import capture
 from batchcore.model import Job
 from batchcore.run import Run

@@ -14,18 +14,16 @@ CLOSED = 141
 def call(command: click.Command, session: Session) -> int:
     """Run a command and return the process's exit code; no exception leaves this function."""
     try:
-        code = _answer(command, session)
-        session.out.flush()
+        return _answer(command, session)
     except BrokenPipeError:
         return _closed(session)
     except (Exception, SystemExit, KeyboardInterrupt) as exc:  # noqa: BLE001 - the last resort
         from batchcore.cli.failures import tell
 
         try:
-            code = tell(exc, session)
+            return tell(exc, session)
         except BrokenPipeError:
             return _closed(session)
-    return code
 
 
 def _answer(command: click.Command, session: Session) -> int:

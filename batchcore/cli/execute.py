@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batchcore.cli.live import display
-from batchcore.cli.options import Wishes
 from batchcore.cli.progress import Display, Progress, Titles
 from batchcore.cli.screen import Screen
 from batchcore.cli.session import Session
+from batchcore.cli.wishes import Wishes
 from batchcore.jobfile import dump_job
 from batchcore.model import Job
 from batchcore.plugins import Plugins

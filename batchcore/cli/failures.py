@@ -20,7 +20,6 @@ from batchcore.errors import (
     UsageError,
     exit_code_of,
 )
-from batchcore.report.data import error_json
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -34,6 +33,8 @@ def tell(exc: BaseException, session: Session) -> int:
     else:
         session.err.line(str(error), "bad")
     if session.wants_json:
+        from batchcore.report.data import error_json
+
         session.out.json(error_json(error))
     return exit_code_of(error)
 

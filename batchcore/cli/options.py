@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from msgspec import Struct
-
-from batchcore.start import Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Wishes(Struct, frozen=True, kw_only=True):
-    """What the command line asks for: how to run, and how to talk about it."""
-
-    options: Options
-    dry_run: bool
-    quiet: bool
-    verbose: bool
 
 
 def json_option(function: Function) -> Function:
@@ -78,33 +65,6 @@ def run_options(function: Function) -> Function:
             click.option("-v", "--verbose", is_flag=True, help="Say each change of each task."),
         ],
     )
-
-
-def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
-    """Return the values of `run_options` in one piece."""
-    options = Options(
-        backend=given["backend"] or "",
-        directory=_path(given["directory"]),
-        runs=given["runs"],
-        items=given["items"],
-        max_parallel=given["max_parallel"],
-        fail_fast=given["fail_fast"],
-        only=given["only"],
-        fresh=given["fresh"],
-        config=_path(given["config"]),
-        no_config=given["no_config"],
-        same_command=same_command,
-    )
-    return Wishes(
-        options=options,
-        dry_run=given["dry_run"],
-        quiet=given["quiet"],
-        verbose=given["verbose"],
-    )
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
 
 
 def _decorated(function: Function, options: Sequence[Callable[[Function], Function]]) -> Function:

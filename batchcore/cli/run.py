@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchcore.cli.execute import execute
-from batchcore.cli.options import run_options, wishes_of
-from batchcore.cli.session import Session
-from batchcore.jobfile import load_job
+from batchcore.cli.options import run_options
+
+if TYPE_CHECKING:
+    from batchcore.cli.session import Session
 
 
 @click.command(epilog="Example:  batchcore run job.toml --backend local-docker")
@@ -23,6 +23,10 @@ def run(session: Session, /, job: str, **given: Any) -> int:
     JOB is a controller (.py) or a job file (.toml, .json). The same line again goes on where an
     earlier one stopped, and runs again what did not succeed.
     """
+    from batchcore.cli.execute import execute
+    from batchcore.cli.wishes import wishes_of
+    from batchcore.jobfile import load_job
+
     wishes = wishes_of(given, session.same_command)
     loaded = load_job(Path(job))
     code, _run = execute(session, loaded.job, wishes, base=loaded.base, origin=str(loaded.path))

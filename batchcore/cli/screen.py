@@ -66,15 +66,6 @@ class Screen:
         except OSError as exc:
             self._failed(exc)
 
-    def flush(self) -> None:
-        """Write what is still held back."""
-        if self.stream is None:
-            return
-        try:
-            self.stream.flush()
-        except OSError as exc:
-            self._failed(exc)
-
     def silence(self) -> None:
         """Point the stream at nothing, so that the interpreter's own last flush succeeds."""
         if self.stream is None:

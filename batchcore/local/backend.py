@@ -62,7 +62,7 @@ class LocalBackend(Backend):
         self._runner.prepare([submission.task for submission in tasks], run.notify)
         self._engine.submit([_attempt(run, submission) for submission in tasks])
 
-    def poll(self, run: RunContext, cursor: str, wait: float) -> Snapshot:
+    def poll(self, run: RunContext, cursor: str, wait: float) -> Snapshot:  # noqa: ARG002 - the contract's
         """Return what the engine said since the cursor; waits for news."""
         updates, position = self._engine.updates(int(cursor or 0), wait)
         return Snapshot(updates=updates, cursor=str(position))
@@ -81,7 +81,7 @@ class LocalBackend(Backend):
             return LogChunk(b"", complete)
         return LogChunk(data, complete and len(data) < _LOG_CHUNK)
 
-    def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
+    def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:  # noqa: ARG002 - as above
         """Stop the tasks; what an earlier process started is adopted by `submit` first."""
         self._engine.cancel(task_ids)
 

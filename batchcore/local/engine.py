@@ -68,7 +68,7 @@ class Engine:
                 thread.start()
 
     def updates(self, position: int, wait: float) -> tuple[Sequence[TaskUpdate], int]:
-        """Return what was said since `position` and the new one; waits for news if there is none."""
+        """Return what was said since `position`, and the new position; waits for news."""
         with self._changed:
             if position >= len(self._updates):
                 self._changed.wait_for(lambda: len(self._updates) > position, timeout=wait)
@@ -192,21 +192,22 @@ class Engine:
             self._terminate(attempt)
         limit = attempt.task.timeout
         end = self._wait(attempt, limit and limit - max(self._clock.now() - started, 0))
-        if end is not None or self._closing:
-            return end
-        self._runner.stop(attempt, kill=False)
-        end = self._wait(attempt, attempt.task.grace)
-        if end is None and not self._closing:
-            self._runner.stop(attempt, kill=True)
-            end = self._wait(attempt, _KILL_SECONDS)
-        if self._closing and end is None:
+        return end or self._stop_late(attempt, limit or 0)
+
+    def _stop_late(self, attempt: Attempt, limit: float) -> Exit | None:
+        """Stop a command whose time is over; None where the engine is closing instead."""
+        end: Exit | None = None
+        for kill, patience in ((False, attempt.task.grace), (True, _KILL_SECONDS)):
+            if end is None and not self._closing:
+                self._runner.stop(attempt, kill=kill)
+                end = self._wait(attempt, patience)
+        if end is None and self._closing:
             return None
-        if end is None:
-            end = Exit(detail="it did not end after KILL")
         return msgspec.structs.replace(
-            end,
+            end or Exit(),
             reason=FailureReason.TIMEOUT,
-            detail=f"stopped after its time limit of {limit:g} s",
+            detail=f"stopped after its time limit of {limit:g} s"
+            + ("" if end else ", and it did not end after KILL"),
         )
 
     def _wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batchcore.backend import Check
 from batchcore.errors import Problem
+from batchcore.local.capacity import beyond_capacity
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.plan import Plan, PlannedTask
 
@@ -51,23 +52,8 @@ def _missing_stand_ins(base: Path, settings: LocalProcessSettings) -> Iterator[P
 
 
 def _too_large(plan: Plan) -> Iterator[Problem]:
-    processors = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for index, task in enumerate(plan.tasks):
-        wanted = task.requirements
-        if wanted.cpus is not None and wanted.cpus > processors:
-            yield _too_much(index, "cpus", f"{wanted.cpus:g}", str(processors))
-        if wanted.memory_bytes is not None and wanted.memory_bytes > memory:
-            yield _too_much(index, "memory", str(wanted.memory_bytes), str(memory))
-
-
-def _too_much(index: int, name: str, wanted: str, there: str) -> Problem:
-    return Problem(
-        code="BC2501",
-        reason=f"a task asks for {name} = {wanted}, and this machine has {there}",
-        hint="ask for less, or choose another backend",
-        key=f"tasks[{index}].requirements.{name}",
-    )
+    return beyond_capacity(plan, processors=os.cpu_count() or 1, memory=memory, who="this machine")
 
 
 def _missing_files(plan: Plan, base: Path, settings: LocalProcessSettings) -> list[Problem]:

@@ -1,5 +1,7 @@
 """A backend in memory: tasks are functions of the test, everything else is the real contract."""
 
+# ruff: noqa: ARG002 - the contract hands over more than a backend without a network needs
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -150,9 +152,7 @@ class MemoryBackend(Backend):
 
     def _say(self, key: tuple[str, int], state: TaskState) -> None:
         self._updates.append(
-            TaskUpdate(
-                task_id=key[0], attempt=key[1], state=state, started_at=self._clock.now()
-            )
+            TaskUpdate(task_id=key[0], attempt=key[1], state=state, started_at=self._clock.now())
         )
 
     def _say_end(self, key: tuple[str, int]) -> None:

@@ -100,7 +100,7 @@ def shared(draw: st.DrawFn) -> dict[str, Any]:
     elif kind == "line":
         fields["command"] = 'run --name "a b"'
     elif kind == "shell":
-        fields["shell"] = draw(TEXT)
+        fields["shell"] = draw(TEXT.filter(str.strip))
     return fields
 
 

@@ -37,7 +37,9 @@ def test_the_working_directory_holds_exactly_the_resources(run):
 
 
 def test_the_mode_of_a_resource_is_kept(run):
-    made = run(Task("t", shell="stat -c %a run.sh", resources=[Resource("run.sh", text="", mode="0750")]))
+    made = run(
+        Task("t", shell="stat -c %a run.sh", resources=[Resource("run.sh", text="", mode="0750")])
+    )
     assert made.log("t") == b"750\n"
 
 

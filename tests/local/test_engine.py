@@ -220,9 +220,7 @@ def test_an_error_ends_the_task_and_not_the_slot(
 
 
 def test_close_leaves_running_commands_alone(runner, attempt):
-    engine = Engine(
-        runner, 1, SystemClock(), lambda attempt: attempt.control.mkdir(parents=True)
-    )
+    engine = Engine(runner, 1, SystemClock(), lambda attempt: attempt.control.mkdir(parents=True))
     made = attempt("a")
     engine.submit([made])
     runner.until_started(1)

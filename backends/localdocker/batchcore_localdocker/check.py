@@ -8,9 +8,9 @@ from typing import Any
 
 from docker.utils import parse_repository_tag  # noqa: TID253 - only loaded once it is used
 
-from batchcore import units
 from batchcore.backend import Check
 from batchcore.errors import BackendError, EnvironmentNotReady, Problem
+from batchcore.local.capacity import beyond_capacity
 from batchcore.plan import Plan
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.errors import docker_errors
@@ -92,27 +92,12 @@ def _image_less(plan: Plan) -> Iterator[Problem]:
 
 
 def _sizes(plan: Plan, info: Mapping[str, Any]) -> Iterator[Problem]:
-    processors, memory = int(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
-    for index, task in enumerate(plan.tasks):
-        wanted = task.requirements
-        if wanted.cpus is not None and wanted.cpus > processors > 0:
-            yield _out_of_range(index, "cpus", f"{wanted.cpus:g}", f"has {processors}")
-        if wanted.memory_bytes is None:
-            continue
-        shown = units.show_bytes(wanted.memory_bytes)
-        if wanted.memory_bytes > memory > 0:
-            yield _out_of_range(index, "memory", shown, f"has {units.show_bytes(memory)}")
-        elif wanted.memory_bytes < LEAST_MEMORY:
-            least = units.show_bytes(LEAST_MEMORY)
-            yield _out_of_range(index, "memory", shown, f"gives a container {least} at least")
-
-
-def _out_of_range(index: int, name: str, wanted: str, there: str) -> Problem:
-    return Problem(
-        code="BC2501",
-        reason=f"a task asks for {name} = {wanted}, and the Docker daemon {there}",
-        hint="change it, or choose another backend",
-        key=f"tasks[{index}].requirements.{name}",
+    return beyond_capacity(
+        plan,
+        processors=int(info.get("NCPU") or 0),
+        memory=int(info.get("MemTotal") or 0),
+        least_memory=LEAST_MEMORY,
+        who="the Docker daemon",
     )
 
 

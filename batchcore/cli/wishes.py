@@ -1,0 +1,46 @@
+"""What the options of `run` ask for, in one piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from batchcore.start import Options
+
+
+class Wishes(Struct, frozen=True, kw_only=True):
+    """How to run, and how to talk about it."""
+
+    options: Options
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+
+
+def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
+    """Return the values of `run_options`; `same_command` is the line that goes on."""
+    options = Options(
+        backend=given["backend"] or "",
+        directory=_path(given["directory"]),
+        runs=given["runs"],
+        items=given["items"],
+        max_parallel=given["max_parallel"],
+        fail_fast=given["fail_fast"],
+        only=given["only"],
+        fresh=given["fresh"],
+        config=_path(given["config"]),
+        no_config=given["no_config"],
+        same_command=same_command,
+    )
+    return Wishes(
+        options=options,
+        dry_run=given["dry_run"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
