@@ -105,9 +105,7 @@ class BatchcoreError(Exception):
     @property
     def problems(self) -> Sequence[Problem]:
         """The error as a list of problems; only a `JobError` has more than one."""
-        return (
-            Problem(code=self.error_code, reason=self.reason, hint=self.hint, file=self.where),
-        )
+        return (Problem(code=self.error_code, reason=self.reason, hint=self.hint, file=self.where),)
 
     def __str__(self) -> str:
         """Return the error as the lines a person reads."""

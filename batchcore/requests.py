@@ -36,3 +36,9 @@ def take_requests(directory: Path) -> Iterator[CancelRequest]:
         with suppress(msgspec.MsgspecError):
             yield msgspec.json.decode(path.read_bytes(), type=CancelRequest)
         path.unlink(missing_ok=True)
+
+
+def forget_requests(directory: Path) -> None:
+    """Drop the requests that are there, because what they ask for has ended."""
+    for _request in take_requests(directory):
+        pass

@@ -181,7 +181,7 @@ class Run:
         """Ask the controller that drives the run to stop these tasks, or all.
 
         Returns at once. Where no controller runs, the next one finds the request;
-        `batchcore.start.cancel_run` carries it out there and then.
+        `batchcore.manage.cancel_run` carries it out there and then.
         """
         for task_id in task_ids:
             self.task(task_id)

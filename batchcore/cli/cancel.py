@@ -7,10 +7,10 @@ import click
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.manage import cancel_run
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
 from batchcore.run import Run, TaskResult
-from batchcore.start import cancel_run
 from batchcore.states import TaskState
 
 SCHEMA = "batchcore.cancel/1"
@@ -37,8 +37,8 @@ def cancel(
     ended = True
     if open_tasks:
         session.err.line(_announcement(found, open_tasks))
-        if session.may_ask and not yes:
-            click.confirm("Stop them?", abort=True, err=True)
+        if session.may_ask and not yes and not session.agrees("Stop them?"):
+            return
         ended = cancel_run(found, tasks)
     _show(session, found, open_tasks, ended=ended)
 

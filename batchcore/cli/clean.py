@@ -7,10 +7,10 @@ import click
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.manage import clean_run
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
 from batchcore.run import Run
-from batchcore.start import clean_run
 
 SCHEMA = "batchcore.clean/1"
 
@@ -39,7 +39,8 @@ def clean(
     delete = not dry_run and (yes or session.may_ask)
     if delete and not yes:
         _list(session, lines, "to delete")
-        click.confirm("Delete them?", abort=True, err=True)
+        if not session.agrees("Delete them?"):
+            return
     if delete:
         lines = clean_run(found, dry_run=False, results=results)
     _show(session, found, lines, deleted=delete)

@@ -70,6 +70,15 @@ class Session:
         """Whether somebody sits at a terminal who can answer."""
         return bool(sys.stdin and sys.stdin.isatty()) and self.err.interactive
 
+    def agrees(self, question: str) -> bool:
+        """Ask on the terminal; a no is answered with a word."""
+        import click
+
+        agreed = click.confirm(question, err=True)
+        if not agreed:
+            self.err.line("nothing was done")
+        return agreed
+
     @property
     def same_command(self) -> str:
         """The line that goes on with what this command began."""

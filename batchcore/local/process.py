@@ -118,7 +118,9 @@ class ProcessRunner:
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:
         """Name the processes of this run that still live."""
-        return [f"process {pid} of task {task}" for pid, task in _living(run_id, work)]
+        living = _living(run_id, work)
+        living |= {c.pid: d.parent.name for d, c in self._children.items() if work in d.parents}
+        return [f"process {pid} of task {task}" for pid, task in sorted(living.items())]
 
     def sweep(self, run_id: str, work: Path) -> None:
         """Kill the processes of this run."""
@@ -128,7 +130,7 @@ class ProcessRunner:
         self._children.clear()
         deadline = time.monotonic() + _SWEEP_SECONDS
         while (living := _living(run_id, work)) and time.monotonic() < deadline:
-            for pid, _task in living:
+            for pid in living:
                 _signal_group(pid, signal.SIGKILL)
             time.sleep(_SLICE / 5)
 
@@ -279,14 +281,14 @@ def _belongs(pid: int, run_id: str, task_id: str) -> bool:
     return wanted <= set(environment)
 
 
-def _living(run_id: str, work: Path) -> list[tuple[int, str]]:
+def _living(run_id: str, work: Path) -> dict[int, str]:
     """Return the processes that attempts of this run have recorded and that still live."""
-    living = []
-    for path in sorted(work.glob("*/*/control/pid")):
+    living = {}
+    for path in work.glob("*/*/control/pid"):
         task_id = path.parts[-4]
         text = path.read_text().strip()
         if text.isdigit() and _exists(int(text)) and _belongs(int(text), run_id, task_id):
-            living.append((int(text), task_id))
+            living[int(text)] = task_id
     return living
 
 

@@ -104,6 +104,30 @@ def ran(cli: Cli, job: Callable[..., str]) -> Callable[..., str]:
     return run
 
 
-def tree(directory: Path) -> set[str]:
-    """Return everything below a directory."""
-    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
+@pytest.fixture
+def tree(here: Path) -> Callable[[], set[str]]:
+    """Return everything in the current directory."""
+
+    def look() -> set[str]:
+        return {str(path.relative_to(here)) for path in here.rglob("*")}
+
+    return look
+
+
+@pytest.fixture
+def gate(here: Path) -> Gate:
+    """Something that a task waits for."""
+    return Gate(here / "gate")
+
+
+class Gate:
+    """A file that a task waits for; without it the task gives up after a while."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin closed."""
+        self.path = path
+        self.passed = f"n=0; while [ ! -e {path} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done"
+
+    def open(self) -> None:
+        """Let the task go on."""
+        self.path.touch()

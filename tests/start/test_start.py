@@ -12,8 +12,9 @@ import pytest
 
 import batchcore as bc
 from batchcore.errors import Conflict, EnvironmentNotReady, JobError, NotFound, UsageError
+from batchcore.manage import cancel_run, clean_run
 from batchcore.run import Run
-from batchcore.start import Options, cancel_run, clean_run, drive, prepare, run_job
+from batchcore.start import Options, drive, prepare, run_job
 
 HELLO = [bc.Task("a", outputs=["out"]), bc.Task("b", outputs=["out"])]
 
