@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -83,15 +84,22 @@ _READ: dict[str, Any] = {
     "outputs": tuple[str, str, str, str, int, str],
     "staged": tuple[str, int, str],
 }
-_DAMAGE = frozenset(
+# A database that is out of reach, locked, or on a full disk is not a damaged one.
+_OUT_OF_REACH = frozenset(
     {
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FORMAT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
     }
 )
+FAULTS = (sqlite3.DatabaseError, ValueError, msgspec.ValidationError)
 
 
 def open_database(directory: Path, header: Header) -> sqlite3.Connection:
@@ -99,8 +107,8 @@ def open_database(directory: Path, header: Header) -> sqlite3.Connection:
     path = directory / "run.db"
     try:
         return _connect(path, header)
-    except (sqlite3.DatabaseError, ValueError) as exc:
-        if isinstance(exc, sqlite3.DatabaseError) and not is_damage(exc):
+    except FAULTS as exc:
+        if not is_damage(exc, path):
             raise write_error(path, OSError(0, str(exc))) from exc
     for name in ("run.db", "run.db-wal", "run.db-shm"):
         with suppress(FileNotFoundError):
@@ -119,20 +127,39 @@ def _connect(path: Path, header: Header) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = NORMAL")
         if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
             _fill_database(database, header)
-        check(database, header)
+        _check(database, header)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def in_memory(header: Header) -> sqlite3.Connection:
+def open_to_read(directory: Path, header: Header) -> sqlite3.Connection:
+    """Open the record for reading; where there is none yet, one that says so is in memory.
+
+    Raises one of `FAULTS` where it is damaged or cannot be read.
+    """
+    path = directory / "run.db"
+    if path.exists():
+        database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=30)
+        try:
+            if database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                _check(database, header)
+                return database
+        except BaseException:
+            database.close()
+            raise
+        database.close()
     database = sqlite3.connect(":memory:")
     _fill_database(database, header)
     return database
 
 
-def check(database: sqlite3.Connection, header: Header) -> None:
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _check(database: sqlite3.Connection, header: Header) -> None:
     """Raise `sqlite3.DatabaseError` or `ValueError` where a record is not one of this run.
 
     SQLite's own check does not see a changed letter in a value: what decides, the names and the
@@ -150,29 +177,29 @@ def check(database: sqlite3.Connection, header: Header) -> None:
 
 
 def task_rows(database: sqlite3.Connection) -> list[TaskRow]:
+    """Return all tasks in the order of the job."""
     return [
         msgspec.convert(dict(zip(_COLUMNS, row, strict=True)), TaskRow, strict=False)
         for row in database.execute(_SELECT)
     ]
 
 
-def is_damage(exc: sqlite3.DatabaseError) -> bool:
-    """Return whether a database is broken, and not only out of reach, locked or full."""
-    primary = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    return primary in _DAMAGE
+def is_damage(exc: Exception, path: Path) -> bool:
+    """Return whether an error means that the database at `path` is broken."""
+    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:
+        return os.access(path, os.W_OK)  # its header says that it is of a later version
+    return code not in _OUT_OF_REACH
 
 
 def _fill_database(database: sqlite3.Connection, header: Header) -> None:
     with database:
         database.executescript("BEGIN;" + _TABLES)
         rows = (TaskRow(position=n, id=task.id) for n, task in enumerate(header.plan.tasks))
-        database.executemany(SAVE, map(_values, rows))
+        database.executemany(SAVE, map(row_values, rows))
         database.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA,))
 
 
-def values(row: TaskRow) -> tuple[object, ...]:
+def row_values(row: TaskRow) -> tuple[object, ...]:
+    """Return a task's row as the parameters of `SAVE`."""
     return tuple(getattr(row, name) for name in _COLUMNS)
-
-
-def quoted(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

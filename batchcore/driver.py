@@ -8,18 +8,20 @@ the same numbers, and the backend adopts them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
 
 from batchcore import crash
+from batchcore.announce import Announcer
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.clock import Clock, SystemClock
 from batchcore.errors import BackendError, Detached
-from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, TaskChanged
+from batchcore.events import Observers
 from batchcore.finish import finish
+from batchcore.patience import Patience
 from batchcore.record import Record, TaskRow
 from batchcore.requests import take_requests
 from batchcore.schedule import Schedule, backoff, may_retry, next_attempt
@@ -27,7 +29,6 @@ from batchcore.states import Budget, FailureReason, TaskState, can_move
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import stage
 
-_TRIES = 6
 _TICK = 1.0
 _SLOWEST_TICK = 15.0
 _IN_FLIGHT = frozenset(
@@ -39,8 +40,6 @@ _IN_FLIGHT = frozenset(
         TaskState.UNKNOWN,
     }
 )
-
-Result = TypeVar("Result")
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -67,7 +66,6 @@ class Driver:
         self._record = record
         self._backend = backend
         self._policy = policy or Policy()
-        self._observers = observers or Observers()
         self._clock = clock or SystemClock()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._tasks = {task.id: task for task in record.header.plan.tasks}
@@ -76,11 +74,13 @@ class Driver:
         self._cursor = ""
         self._stopping = False
         self._detach = 0
+        self._announcer = Announcer(observers or Observers(), self._clock, record.header)
+        self._patience = Patience(self._clock, self._chance, self._before_pause)
         self._context = RunContext(
             run_id=record.header.run_id,
             plan=record.header.plan,
             directory=record.directory,
-            notify=self._note,
+            notify=self._announcer.note,
         )
 
     def detach(self, exit_code: int) -> None:
@@ -113,7 +113,8 @@ class Driver:
             wanted = set(task_ids or self._rows)
             self._handle_requests()
             self._context = msgspec.structs.replace(
-                self._context, store=self._retrying(lambda: self._backend.store(self._context))
+                self._context,
+                store=self._patience.repeat(lambda: self._backend.store(self._context)),
             )
             self._recover()
             self._stopping = True
@@ -124,27 +125,16 @@ class Driver:
 
     def _begin(self) -> None:
         self._rows = {row.id: row for row in self._record.rows()}
-        succeeded = sum(row.state is TaskState.SUCCEEDED for row in self._rows.values())
-        resumed = any(row.attempt for row in self._rows.values())
         self._schedule = Schedule(self._tasks.values(), self._rows)
         in_flight = [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
         self._in_flight = self._schedule.drop(in_flight)
-        self._observers.tell(
-            RunStarted(
-                at=self._clock.now(),
-                run_id=self._context.run_id,
-                backend=self._record.header.backend,
-                tasks=len(self._rows),
-                already_succeeded=succeeded,
-                resumed=resumed,
-            )
-        )
+        self._announcer.started(self._rows)
 
     def _stage(self) -> None:
         """Bring the resources of every task that has not ended into the store."""
         if self._schedule.exhausted and not self._in_flight:
             return
-        store = self._retrying(lambda: self._backend.store(self._context))
+        store = self._patience.repeat(lambda: self._backend.store(self._context))
         self._context = msgspec.structs.replace(self._context, store=store)
         files = {
             file.key: file
@@ -152,10 +142,10 @@ class Driver:
             if not self._rows[task_id].state.final
             for file in task.files
         }
-        sent = self._retrying(
+        sent = self._patience.repeat(
             lambda: stage(files.values(), store, self._record.staged(), self._save_staged)
         )
-        self._observers.tell(Staged(at=self._clock.now(), sent=sent, total=len(files)))
+        self._announcer.staged(sent, len(files))
 
     def _save_staged(self, key: str, file: FileRecord) -> None:
         crash.reach("stage.uploaded")
@@ -183,7 +173,7 @@ class Driver:
             fresh = [self._rows[task_id] for task_id in ready]
             for row in fresh:
                 if row.state is TaskState.PENDING:
-                    self._tell_change(row, TaskState.QUEUED)
+                    self._announcer.changed(row, TaskState.QUEUED)
                     row.state, row.attempt = TaskState.QUEUED, row.attempt + 1
                 row.submitted_at = self._clock.now()
             self._record.save(fresh)
@@ -195,7 +185,7 @@ class Driver:
     def _send(self, task_ids: Sequence[str]) -> None:
         self._active.update(task_ids)
         submissions = [self._submission(task_id) for task_id in task_ids]
-        self._retrying(lambda: self._backend.submit(self._context, submissions))
+        self._patience.repeat(lambda: self._backend.submit(self._context, submissions))
 
     def _submission(self, task_id: str) -> TaskSubmission:
         return TaskSubmission(self._tasks[task_id], self._rows[task_id].attempt)
@@ -210,7 +200,9 @@ class Driver:
             self._clock.sleep(wait)
             return False
         limit = min(wait, _TICK) if self._backend.notifies else 0
-        snapshot = self._retrying(lambda: self._backend.poll(self._context, self._cursor, limit))
+        snapshot = self._patience.repeat(
+            lambda: self._backend.poll(self._context, self._cursor, limit)
+        )
         self._cursor = snapshot.cursor
         crash.reach("poll.received")
         self._apply(snapshot.updates)
@@ -229,7 +221,7 @@ class Driver:
             if update.state.final:
                 ended.append(update)
             elif can_move(row.state, update.state):
-                self._tell_change(row, update.state)
+                self._announcer.changed(row, update.state)
                 row.state = update.state
                 row.node = update.node or row.node
                 row.started_at = update.started_at or row.started_at
@@ -246,7 +238,7 @@ class Driver:
         row.ended_at = update.ended_at or self._clock.now()
         old = row.state
         row.state = TaskState.FINALIZING
-        finished = self._retrying(
+        finished = self._patience.repeat(
             lambda: finish(self._record, self._backend, self._context, task, update)
         )
         ending = finished.ending
@@ -258,12 +250,12 @@ class Driver:
             files = finished.publish()
             self._record.save_end(row, files)
             crash.reach("collect.recorded")
-            self._tell_change(row, row.state, old)
+            self._announcer.changed(row, row.state, old)
             self._after_end(row)
             return
         finished.discard()
         self._record.save_attempt(row)
-        self._tell_change(row, TaskState.QUEUED, old)
+        self._announcer.changed(row, TaskState.QUEUED, old)
         next_attempt(row, budget)
         self._record.save([row])
         wait = backoff(row, budget, self._chance.random())
@@ -281,7 +273,7 @@ class Driver:
         while pending:
             row = self._rows[pending.pop()]
             cause = self._schedule.blocked_by(row.id)
-            self._tell_change(row, TaskState.FAILED)
+            self._announcer.changed(row, TaskState.FAILED)
             row.state, row.reason = TaskState.FAILED, FailureReason.DEPENDENCY
             row.detail = f"it waits for {cause!r}, which {self._rows[cause].state}"
             row.ended_at = self._clock.now()
@@ -303,12 +295,12 @@ class Driver:
                 self._cancel_on_backend(running)
 
     def _cancel_on_backend(self, task_ids: Sequence[str]) -> None:
-        self._retrying(lambda: self._backend.cancel(self._context, task_ids))
+        self._patience.repeat(lambda: self._backend.cancel(self._context, task_ids))
 
     def _cancel_unsent(self, task_ids: Sequence[str]) -> None:
         for task_id in self._schedule.drop(task_ids):
             row = self._rows[task_id]
-            self._tell_change(row, TaskState.CANCELED)
+            self._announcer.changed(row, TaskState.CANCELED)
             row.state, row.ended_at = TaskState.CANCELED, self._clock.now()
             self._record.save_end(row, ())
             self._after_end(row)
@@ -321,7 +313,7 @@ class Driver:
             for task_id in left:
                 row = self._rows[task_id]
                 row.state, row.detail = TaskState.CANCELED, "not started: an earlier task failed"
-                self._tell_change(row, row.state, TaskState.PENDING)
+                self._announcer.changed(row, row.state, TaskState.PENDING)
                 self._record.save_end(row, ())
         count = dict.fromkeys(TaskState, 0)
         for row in self._rows.values():
@@ -334,19 +326,10 @@ class Driver:
         self._record.save_meta("state", state)
         crash.reach("run.ended")
         if state == "succeeded":
-            self._retrying(lambda: self._backend.release(self._context, dry_run=False))
+            self._patience.repeat(lambda: self._backend.release(self._context, dry_run=False))
             self._record.forget_staged()
             crash.reach("run.released")
-        self._observers.tell(
-            RunEnded(
-                at=self._clock.now(),
-                run_id=self._context.run_id,
-                state=state,
-                succeeded=count[TaskState.SUCCEEDED],
-                failed=count[TaskState.FAILED],
-                canceled=count[TaskState.CANCELED],
-            )
-        )
+        self._announcer.ended(state, count)
         return state
 
     def _leave(self) -> NoReturn:
@@ -357,39 +340,7 @@ class Driver:
             signal_exit=self._detach,
         )
 
-    def _retrying(self, call: Callable[[], Result]) -> Result:
-        """Repeat a call while its error is transient: bounded, with a growing, jittered wait."""
-        for attempt in range(_TRIES):
-            try:
-                return call()
-            except BackendError as exc:
-                if not exc.transient or attempt == _TRIES - 1:
-                    raise
-                if self._detach:
-                    self._leave()
-                pause = exc.retry_after or min(30.0, 0.5 * 2**attempt)
-                self._note(f"{exc.reason}; trying again in {pause:.0f} s")
-                self._clock.sleep(pause * (0.5 + self._chance.random() / 2))
-        msg = "unreachable"
-        raise AssertionError(msg)
-
-    def _note(self, text: str) -> None:
-        self._observers.tell(Note(at=self._clock.now(), text=text))
-
-    def _tell_change(self, row: TaskRow, new: TaskState, old: TaskState | None = None) -> None:
-        duration = None
-        if row.started_at is not None and row.ended_at is not None:
-            duration = max(row.ended_at - row.started_at, 0.0)
-        self._observers.tell(
-            TaskChanged(
-                at=self._clock.now(),
-                task_id=row.id,
-                attempt=row.attempt,
-                old=old or row.state,
-                new=new,
-                reason=row.reason,
-                exit_code=row.exit_code,
-                detail=row.detail,
-                duration=duration,
-            )
-        )
+    def _before_pause(self, error: BackendError, seconds: float) -> None:
+        if self._detach:
+            self._leave()
+        self._announcer.note(f"{error.reason}; trying again in {seconds:.0f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -85,4 +86,5 @@ class Observers:
                 observer(event)
             except Exception:
                 log.exception("an observer failed and is not told any more: %r", observer)
-                self._observers.remove(observer)
+                with suppress(ValueError):  # it may have been dropped within its own call
+                    self._observers.remove(observer)

@@ -149,6 +149,11 @@ class Requirements(_Value, frozen=True, kw_only=True):
             )
 
     @property
+    def disk_bytes(self) -> int | None:
+        """The disk in bytes."""
+        return cast("int | None", self.disk)
+
+    @property
     def memory_bytes(self) -> int | None:
         """The memory in bytes."""
         return cast("int | None", self.memory)

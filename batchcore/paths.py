@@ -85,6 +85,12 @@ def matches(pattern: str, path: str) -> bool:
     return _compile(pattern).fullmatch(path) is not None
 
 
+def above(path: str) -> list[str]:
+    """Return the directories that a relative path lies in, the outermost first."""
+    segments = path.split("/")
+    return ["/".join(segments[:count]) for count in range(1, len(segments))]
+
+
 def folded(path: str) -> str:
     """Return the form under which two paths are the same file on some file system."""
     return unicodedata.normalize("NFC", path).casefold()
@@ -135,27 +141,30 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 def _segment(segment: str) -> str:
     """Translate one segment; a wildcard at its start does not match a leading dot."""
-    out = ["" if segment.startswith(".") else r"(?!\.)"]
+    pieces = [""]  # what stands between the stars
     position = 0
     while position < len(segment):
         char = segment[position]
         if char == "*":
-            # Several stars are one; as several they would take time that grows with a power.
-            out.append("" if out[-1] == "[^/]*" else "[^/]*")
+            pieces.append("")
         elif char == "?":
-            out.append("[^/]")
+            pieces[-1] += "[^/]"
         elif char == "[":
             first = position + (2 if segment[position + 1 : position + 2] == "!" else 1)
             end = segment.find("]", first + 1)  # a ] that comes first is a member
             if end < 0:
                 msg = "has an unclosed bracket"
                 raise ValueError(msg)
-            out.append(_set(segment[first:end], "^" if first == position + 2 else ""))
+            pieces[-1] += _set(segment[first:end], "^" if first == position + 2 else "")
             position = end
         else:
-            out.append(re.escape(char))
+            pieces[-1] += re.escape(char)
         position += 1
-    return "".join(out)
+    # Each star but the last takes as little as it can and never more: a name that a worker chose
+    # to that end would else take a time that grows with a power of its length.
+    inner = "".join(f"(?>[^/]*?{piece})" for piece in pieces[1:-1])
+    last = f"[^/]*{pieces[-1]}" if len(pieces) > 1 else ""
+    return ("" if segment.startswith(".") else r"(?!\.)") + pieces[0] + inner + last
 
 
 def _set(body: str, negation: str) -> str:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from batchcore import paths, sources
 from batchcore.errors import JobError, Problem
 from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task, When
-from batchcore.relations import above, dependency_problems, id_problems, place_problems
+from batchcore.relations import dependency_problems, id_problems, place_problems
 from batchcore.sources import PlannedFile
 
 DEFAULT_GRACE = 10.0
@@ -216,7 +216,7 @@ def _plan_files(
     for resource in resources:
         for file in expanded.files(resource, problems):
             place = paths.folded(file.path)
-            parents = above(place)
+            parents = paths.above(place)
             reason = ""
             if place in files:
                 reason = f"two resources land at {file.path!r}"

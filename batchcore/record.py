@@ -19,15 +19,14 @@ from filelock import FileLock
 from batchcore import crash, paths
 from batchcore.database import (
     ATTEMPT,
+    FAULTS,
     SAVE,
     TaskRow,
-    check,
-    in_memory,
     is_damage,
     open_database,
-    quoted,
+    open_to_read,
+    row_values,
     task_rows,
-    values,
 )
 from batchcore.errors import BackendError, Conflict
 from batchcore.rundir import SCHEMA, Header, acquire, make_directory, read_header, write_header
@@ -92,25 +91,16 @@ class Record:
         or `BackendError` where the record is damaged, which the next writer mends.
         """
         header = read_header(directory)
-        path = directory / "run.db"
-        if not path.exists():
-            return cls(directory, header, in_memory(header))
-        database = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True, timeout=30)
         try:
-            made = database.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if made:
-                check(database, header)
-                return cls(directory, header, database)
-        except (sqlite3.DatabaseError, ValueError) as exc:
-            database.close()
+            return cls(directory, header, open_to_read(directory, header))
+        except FAULTS as exc:
+            path = directory / "run.db"
             raise BackendError(
                 f"{path} cannot be read: {exc}",
                 hint="run the same command again: a damaged record is built anew",
                 where=str(path),
                 code="BC7002",
             ) from exc
-        database.close()
-        return cls(directory, header, in_memory(header))
 
     @property
     def outputs_directory(self) -> Path:
@@ -133,12 +123,12 @@ class Record:
     def save(self, rows: Iterable[TaskRow]) -> None:
         """Write rows in one transaction."""
         with self._database:
-            self._database.executemany(SAVE, [values(row) for row in rows])
+            self._database.executemany(SAVE, [row_values(row) for row in rows])
 
     def save_end(self, row: TaskRow, outputs: Iterable[Collected]) -> None:
         """Write the end of a task and what was published of it, in one transaction."""
         with self._database:
-            self._database.execute(SAVE, values(row))
+            self._database.execute(SAVE, row_values(row))
             self._save_attempt(row)
             self._database.execute("DELETE FROM outputs WHERE task = ?", (row.id,))
             self._database.executemany(
@@ -216,14 +206,19 @@ class Record:
         """Turn what SQLite raises into an error that says what to do."""
         try:
             yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
         except sqlite3.DatabaseError as exc:
-            damaged = is_damage(exc)
-            reason = f"{self.directory / 'run.db'} " + (
-                f"is damaged: {exc}" if damaged else f"cannot be written: {exc}"
-            )
-            first = "" if damaged else "free some space and "
-            hint = f"{first}run the same command again; nothing is lost"
-            raise BackendError(reason, hint=hint, code="BC7002") from exc
+            path = self.directory / "run.db"
+            damaged = is_damage(exc, path)
+            state = "is damaged" if damaged else "cannot be written"
+            hint = "" if damaged else "free some space and "
+            raise BackendError(
+                f"{path} {state}: {exc}",
+                hint=f"{hint}run the same command again; nothing is lost",
+                where=str(path),
+                code="BC7002",
+            ) from exc
 
     def close(self) -> None:
         """Close the record and let go of the lock. Idempotent."""

@@ -16,12 +16,6 @@ _HINTED = 20
 _SHOWN = 5
 
 
-def above(place: str) -> list[str]:
-    """Return the directories that a path lies in, the outermost first."""
-    parts = place.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
 def id_problems(job: Job) -> list[Problem]:
     """Find a job without tasks, and two tasks that have one id."""
     problems = []
@@ -126,7 +120,7 @@ def place_problems(tasks: Iterable[PlannedTask]) -> list[Problem]:
     for index, task in enumerate(tasks):
         for output in task.outputs:
             place = paths.folded(output.to)
-            taken = [*above(place), place] if output.is_pattern else above(place)
+            taken = [*paths.above(place), place] if output.is_pattern else paths.above(place)
             problems += [_place_problem(index, output, files[a]) for a in taken if a in files]
     return problems
 

@@ -56,7 +56,7 @@ def backoff(row: TaskRow, budget: Budget, jitter: float) -> float:
     """
     if budget is not Budget.INTERRUPTIONS:
         return 0.0
-    ceiling = min(BACKOFF_CEILING, BACKOFF_SECONDS * 2 ** (row.interruptions - 1))
+    ceiling = min(BACKOFF_CEILING, BACKOFF_SECONDS * 2.0 ** (row.interruptions - 1))
     return ceiling * (0.5 + jitter / 2)
 
 
@@ -133,8 +133,13 @@ class Schedule:
         return blocked
 
     def blocked_from_the_start(self) -> list[str]:
-        """Return the tasks that cannot start because of an end in an earlier command."""
-        return [t for t in (*self._ready, *self._waiting) if self.blocked_by(t)]
+        """Return the tasks that cannot start because of an end in an earlier command.
+
+        They are the caller's then, as those that `ended` returns are.
+        """
+        blocked = [t for t in (*self._ready, *self._waiting) if self.blocked_by(t)]
+        self.drop(blocked)
+        return blocked
 
     def drop(self, task_ids: Iterable[str]) -> list[str]:
         """Forget these tasks; return the ones that had not been taken."""

@@ -74,7 +74,10 @@ def show_seconds(duration: float) -> str:
 
 def _parse(value: float | str, units: dict[str, int], key: str, wanted: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     factor = units.get(match[2].lower()) if match else None
     if match is None or factor is None:

@@ -26,15 +26,18 @@ LAYERS = (
     ("signals",),
     ("driver",),
     ("finish",),
-    ("identity", "resume", "run", "schedule"),
+    ("announce", "identity", "resume", "run", "schedule"),
     ("features", "jobfile", "local", "plugins", "record", "requests", "settings"),
+    ("database",),
+    ("rundir",),
     ("hookspecs", "transfer"),
     ("backend", "events"),
     ("plan",),
-    ("sources",),
+    ("relations", "sources"),
     ("model",),
     ("command", "names", "paths", "units"),
     ("shape",),
+    ("patience",),
     ("clock", "crash", "errors", "states"),
 )
 
@@ -46,12 +49,13 @@ APART = {"__init__", "local", "testing"}
 UPWARD = {
     ("model", "run"): "the type that Job.run returns",
     ("model", "start"): "Job.run is the short form of start.run_job",
+    ("relations", "plan"): "the types of what a plan lets it look at",
 }
 
 # Which rooms may import a third-party library; one that is not listed is not allowed at all.
 LIBRARIES = {
     "click": {"cli"},
-    "filelock": {"record"},
+    "filelock": {"record", "rundir"},
     "fsspec": {"sources", "testing", "transfer"},
     "msgspec": None,
     "platformdirs": {"cli", "settings"},

@@ -20,6 +20,7 @@ from batchcore.plugins import Plugins
 from batchcore.report.data import run_json
 from batchcore.report.plan import dry_run_text, image_text
 from batchcore.report.run import closing_text
+from batchcore.report.text import printable
 from batchcore.run import Run, RunReport
 from batchcore.start import Prepared, drive, prepare
 from batchcore.states import FailureReason, TaskState
@@ -60,7 +61,7 @@ def _drive(
 
 def _show_notes(shown: Display, prepared: Prepared, *, quiet: bool) -> None:
     for note in () if quiet else prepared.check.notes:
-        shown.line(f"note: {note}", "note")
+        shown.line(f"note: {printable(note)}", "note")
 
 
 def _show_dry_run(session: Session, prepared: Prepared) -> None:

@@ -20,12 +20,15 @@ from batchcore.errors import (
     UsageError,
     exit_code_of,
 )
+from batchcore.settings.secrets import MASK, is_secret
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def tell(exc: BaseException, session: Session) -> int:
     """Say what went wrong and return the exit code."""
+    if session.wants_traceback:
+        session.err.line(_traceback(exc))
     error = _known(exc, session)
     if isinstance(error, Detached):
         hints = [f"  {line.strip()}" for line in error.hint.splitlines()]
@@ -52,7 +55,7 @@ def _known(exc: BaseException, session: Session) -> BatchcoreError:
             f"the disk is full: {exc}",
             hint="free some space and run the same command again; nothing is lost",
         )
-    return _bug(exc, session)
+    return _bug(exc)
 
 
 def _misuse(exc: click.ClickException) -> UsageError:
@@ -71,19 +74,26 @@ def _misuse(exc: click.ClickException) -> UsageError:
     return UsageError(reason[:1].lower() + reason[1:], hint=hint)
 
 
-def _bug(exc: BaseException, session: Session) -> BatchcoreError:
+def _bug(exc: BaseException) -> BatchcoreError:
     """Write the traceback to a file and return an error that names it."""
-    text = "".join(traceback.format_exception(exc))
-    if session.wants_traceback:
-        session.err.line(text.rstrip())
-    what = " ".join(f"{type(exc).__name__}: {exc}".split())
+    what = " ".join(_redacted(f"{type(exc).__name__}: {exc}").split())
     try:
-        place = _write_report(text)
+        place = _write_report(_traceback(exc))
     except OSError:
         hint = "add --traceback to see where"
     else:
         hint = f"the traceback is in {place}; please report it. It is safe to run again"
     return BatchcoreError(f"this is a bug in batchcore or in a plugin: {what}", hint=hint)
+
+
+def _traceback(exc: BaseException) -> str:
+    """Return a traceback; the values of variables are not part of it."""
+    return _redacted("".join(traceback.format_exception(exc)).rstrip())
+
+
+def _redacted(text: str) -> str:
+    """Leave out the lines that hold a credential, such as the URL in a library's message."""
+    return "\n".join(MASK if is_secret((), line) else line for line in text.split("\n"))
 
 
 def _write_report(text: str) -> Path:

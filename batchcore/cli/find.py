@@ -35,11 +35,8 @@ def runs_directory(runs: str | None = None) -> Path:
 
 def run_directories(runs: Path) -> list[Path]:
     """Return the run directories below a directory, the newest first."""
-    return sorted(
-        (header.parent for header in runs.glob("*/job.json")),
-        key=lambda directory: (directory / "job.json").stat().st_mtime,
-        reverse=True,
-    )
+    headers = sorted(runs.glob("*/job.json"), key=_mtime, reverse=True)
+    return [header.parent for header in headers]
 
 
 def find_run(name: str, runs: str | None = None) -> Run:
@@ -51,7 +48,7 @@ def find_run(name: str, runs: str | None = None) -> Run:
         return Run.load(name)
     place = runs_directory(runs)
     ids = [directory.name for directory in run_directories(place)]
-    found = [name] if name in ids else [one for one in ids if one.startswith(name)]
+    found = [name] if name in ids else [one for one in ids if name and one.startswith(name)]
     if len(found) == 1:
         return Run.load(place / found[0])
     if (Path(name) / "job.json").exists():
@@ -83,6 +80,13 @@ def is_driven(directory: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it was deleted just now
+        return 0.0
 
 
 def _has_died(directory: Path) -> bool:

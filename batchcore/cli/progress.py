@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchcore.clock import Clock
 from batchcore.events import Event, Note, RunEnded, RunStarted, Staged, TaskChanged
 from batchcore.report.run import counts_text, failure_text
-from batchcore.report.text import Marks, plural
+from batchcore.report.text import Marks, plural, printable
 from batchcore.states import TaskState
 from batchcore.units import show_seconds
 
@@ -81,7 +81,7 @@ class Progress:
                 files = plural(total, "file")
                 self._display.line(f"{self._display.marks.good} staged  {files}{sent}", "good")
             case Note(text=text) if not self._quiet:
-                self._display.line(f"note: {text}", "note")
+                self._display.line(f"note: {printable(text)}", "note")
             case TaskChanged():
                 self._change(event)
             case RunEnded():

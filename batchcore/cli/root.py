@@ -40,6 +40,7 @@ root = LazyGroup(
             expose_value=False,
             callback=_show_version,
             help="Print the version and exit.",
-        )
+        ),
+        click.Option(["--traceback"], is_flag=True, expose_value=False, hidden=True),
     ],
 )

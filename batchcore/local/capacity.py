@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from batchcore import units
 from batchcore.errors import Problem
@@ -28,6 +30,19 @@ def beyond_capacity(
         elif wanted.memory_bytes < least_memory:
             least = units.show_bytes(least_memory)
             yield _problem(index, "memory", shown, f"{who} gives {least} at least")
+
+
+def beyond_disk(plan: Plan) -> Iterator[Problem]:
+    """Yield a problem for each task that asks for more disk than is free here now.
+
+    A directory cannot be limited, so this is all that a backend of this machine can do.
+    """
+    free = shutil.disk_usage(Path.cwd()).free
+    for index, task in enumerate(plan.tasks):
+        wanted = task.requirements.disk_bytes
+        if wanted is not None and wanted > free:
+            shown = units.show_bytes(wanted)
+            yield _problem(index, "disk", shown, f"{units.show_bytes(free)} are free here")
 
 
 def _problem(index: int, name: str, wanted: str, there: str) -> Problem:

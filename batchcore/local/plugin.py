@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchcore.backend import EMULATED, NATIVE, BackendSpec, unsupported
+from batchcore.backend import EMULATED, NATIVE, BackendSpec, Capability, unsupported
 from batchcore.hookspecs import hookimpl
 
 
@@ -22,7 +22,7 @@ def batchcore_register_backend() -> BackendSpec:
             "retries": EMULATED,
             "cpu_limit": unsupported(no_container),
             "memory_limit": unsupported(no_container),
-            "disk": unsupported("a process shares the disk of this machine"),
+            "disk": Capability("emulated", "free space is looked at before the start"),
             "gpus": unsupported("a process sees every GPU of this machine"),
             "mounts": unsupported(no_container),
             "secrets": unsupported("not built yet"),

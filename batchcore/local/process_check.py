@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchcore.backend import Check
 from batchcore.errors import Problem
-from batchcore.local.capacity import beyond_capacity
+from batchcore.local.capacity import beyond_capacity, beyond_disk
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.plan import Plan, PlannedTask
 
@@ -27,7 +27,7 @@ def command_here(
 def check_plan(plan: Plan, settings: LocalProcessSettings) -> Check:
     """Find what this machine lacks, and fingerprint the files that stand in for the image."""
     base = Path(plan.base)
-    problems = [*_missing_stand_ins(base, settings), *_too_large(plan)]
+    problems = [*_missing_stand_ins(base, settings), *_too_large(plan), *beyond_disk(plan)]
     fingerprint = {}
     if not problems:
         for inside, here in sorted(settings.image_paths.items()):

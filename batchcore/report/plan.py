@@ -20,7 +20,7 @@ def dry_run_text(prepared: Prepared, place: str, *, exists: bool) -> str:
         f"would run       {_tasks(plan)}",
     ]
     if image := image_text(plan):
-        lines.append(f"image           {printable(image)}")
+        lines.append(f"image           {image}")
     lines += [f"note            {printable(note)}" for note in prepared.check.notes]
     return "\n".join(lines)
 
@@ -28,7 +28,9 @@ def dry_run_text(prepared: Prepared, place: str, *, exists: bool) -> str:
 def image_text(plan: Plan) -> str:
     """Return the image of all tasks, or how many there are; empty where there is none."""
     images = sorted({task.image for task in plan.tasks if task.image})
-    return images[0] if len(images) == 1 else plural(len(images), "image") if images else ""
+    if len(images) == 1:
+        return printable(images[0])
+    return plural(len(images), "image") if images else ""
 
 
 def _files(plan: Plan) -> str:

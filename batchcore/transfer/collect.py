@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,24 +62,25 @@ def fetch(
     the tree cannot be read now (transient), or `incoming` cannot be written.
     """
     shutil.rmtree(incoming, ignore_errors=True)
-    done: dict[str, Collected] = {}
+    arrived = _Arrived(incoming)
     refusals: list[Refused] = []
     for output in outputs:
         if not _is_due(output, ended):
             continue
         try:
             found = _choose(output, tree)
-            for path, to in found:
-                if _is_new(path, to, done):
-                    place = incoming / str(len(done))
-                    done[paths.folded(to)] = _fetch_one(tree, path, to, place)
+            if not found and output.required and ended is TaskState.SUCCEEDED:
+                detail = _missing(output, tree.names())
+                refusals.append(Refused(FailureReason.OUTPUT_MISSING, detail))
         except UnsafeFile as exc:
             refusals.append(Refused(FailureReason.OUTPUT_UNSAFE, str(exc)))
             continue
-        if not found and output.required and ended is TaskState.SUCCEEDED:
-            detail = _missing(output, tree.names())
-            refusals.append(Refused(FailureReason.OUTPUT_MISSING, detail))
-    return Fetched(incoming, tuple(done.values()), refusals[0] if refusals else None)
+        for name in found:
+            try:
+                arrived.add(tree, name, _destination(output, name))
+            except UnsafeFile as exc:
+                refusals.append(Refused(FailureReason.OUTPUT_UNSAFE, str(exc)))
+    return Fetched(incoming, arrived.files, refusals[0] if refusals else None)
 
 
 def publish(fetched: Fetched, target: Path) -> None:
@@ -94,7 +95,7 @@ def publish(fetched: Fetched, target: Path) -> None:
             if place.parent not in folders:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(place.parent)
-            os.replace(fetched.incoming / str(number), place)
+            (fetched.incoming / str(number)).replace(place)
         except OSError as exc:
             raise files.write_error(place, exc) from exc
         crash.reach("collect.published")
@@ -117,15 +118,25 @@ def keep_log(source: str | None, target: Path) -> None:
     local = local_path(source)
     tree = open_tree(source.rpartition("/")[0])
     name = source.rpartition("/")[2]
-    with suppress(UnsafeFile, FileNotFoundError):
-        if local is not None:
-            tree.open(name).close()
-            if not local.is_symlink():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(local, target)
-            return
-        with tree.open(name) as stream, files.whole_file(target) as copy:
-            files.copy(stream, copy)
+    with suppress(UnsafeFile, FileNotFoundError), tree.open(name) as stream:
+        if local is None or not _renamed(local, target):
+            with files.whole_file(target) as copy:
+                files.copy(stream, copy, source)
+
+
+def _renamed(log: Path, target: Path) -> bool:
+    """Rename a plain file; False where it lies on another file system."""
+    if log.is_symlink():
+        msg = f"{log.name!r} is a link"
+        raise UnsafeFile(msg)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        log.replace(target)
+    except OSError as exc:
+        if exc.errno == errno.EXDEV:
+            return False
+        raise files.write_error(target, exc) from exc
+    return True
 
 
 def _is_due(output: PlannedOutput, ended: TaskState) -> bool:
@@ -133,41 +144,55 @@ def _is_due(output: PlannedOutput, ended: TaskState) -> bool:
     return due.get(output.when, True)
 
 
-def _choose(output: PlannedOutput, tree: Tree) -> list[tuple[str, str]]:
-    """Return (name in the task, place below the target) of the files an output names."""
+def _choose(output: PlannedOutput, tree: Tree) -> list[str]:
+    """Return the names in the task of the files that an output names."""
     if not output.is_pattern:
-        return [(output.path, output.to)] if tree.has(output.path) else []
+        return [output.path] if tree.has(output.path) else []
+    return [name for name in tree.names() if paths.matches(output.path, name)]
+
+
+def _destination(output: PlannedOutput, name: str) -> str:
+    """Return the place below the target of a file that an output names."""
+    if not output.is_pattern:
+        return output.to
     fixed = paths.fixed_part(output.path)
-    found = []
-    for name in tree.names():
-        if paths.matches(output.path, name):
-            inner = name[len(fixed) + 1 :] if fixed else name
-            found.append((name, f"{output.to}/{_safe(inner)}"))
-    return found
-
-
-def _is_new(path: str, to: str, done: dict[str, Collected]) -> bool:
-    """Return whether a file is still to be fetched; two files for one place are refused."""
-    other = done.get(paths.folded(to))
-    if other is not None and other.path != path:
-        msg = f"{path!r} and {other.path!r} both land at {to!r}"
-        raise UnsafeFile(msg)
-    return other is None
-
-
-def _safe(name: str) -> str:
+    inner = name[len(fixed) + 1 :] if fixed else name
     try:
-        return paths.safe_path(name, "output")
+        return f"{output.to}/{paths.safe_path(inner, 'output')}"
     except JobError as exc:
         raise UnsafeFile(exc.reason) from exc
 
 
-def _fetch_one(tree: Tree, path: str, to: str, place: Path) -> Collected:
-    with tree.open(path) as stream, files.whole_file(place) as copy:
-        record = files.copy(stream, copy)
-        tree.verify(path, record)
-    crash.reach("collect.copied")
-    return Collected(path, to, record.size, record.sha256)
+class _Arrived:
+    """What was fetched so far; two files for one place are refused, here and in any folder."""
+
+    def __init__(self, incoming: Path) -> None:
+        self._incoming = incoming
+        self._files: dict[str, Collected] = {}
+        self._directories: dict[str, str] = {}
+
+    @property
+    def files(self) -> tuple[Collected, ...]:
+        return tuple(self._files.values())
+
+    def add(self, tree: Tree, name: str, to: str) -> None:
+        """Fetch and verify a file; one that an earlier output has brought is not fetched again."""
+        place = paths.folded(to)
+        parents = paths.above(place)
+        if place in self._files and self._files[place].path == name:
+            return
+        others = [self._files[p].path for p in (place, *parents) if p in self._files]
+        others += [self._directories[place]] if place in self._directories else []
+        if others:
+            msg = f"{name!r} and {others[0]!r} both land at {to!r}"
+            raise UnsafeFile(msg)
+        number = str(len(self._files))
+        with tree.open(name) as stream, files.whole_file(self._incoming / number) as copy:
+            record = files.copy(stream, copy, repr(name))
+            tree.verify(name, record)
+        crash.reach("collect.copied")
+        self._files[place] = Collected(name, to, record.size, record.sha256)
+        self._directories.update(dict.fromkeys(parents, name))
 
 
 def _missing(output: PlannedOutput, names: Sequence[str]) -> str:

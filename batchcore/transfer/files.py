@@ -21,6 +21,8 @@ from batchcore.errors import BatchcoreError, EnvironmentNotReady, TransferError
 CHUNK = 1 << 20
 TEMPORARY = ".bc-"
 _MAX_LINKS = 40
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FileRecord(Struct, frozen=True):
@@ -50,7 +52,7 @@ def whole_file(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as exc:
         raise write_error(target, exc) from exc
     finally:
@@ -93,15 +95,31 @@ def write_error(target: Path, exc: OSError) -> BatchcoreError:
     return TransferError(f"{target} cannot be written: {exc.strerror or exc}", where=str(target))
 
 
-def copy(source: BinaryIO, target: BinaryIO) -> FileRecord:
-    """Copy a stream to its end and return what was copied; memory stays at one chunk."""
+def copy(source: BinaryIO, target: BinaryIO, name: str = "the source") -> FileRecord:
+    """Copy a stream to its end and return what was copied; memory stays at one chunk.
+
+    Raises `TransferError` (transient) where `source`, called `name`, cannot be read on; errors of
+    `target` are its owner's to explain.
+    """
     digest = hashlib.sha256()
     size = 0
-    while chunk := source.read(CHUNK):
+    while chunk := _read(source, name):
         digest.update(chunk)
         target.write(chunk)
         size += len(chunk)
     return FileRecord(size, digest.hexdigest())
+
+
+def _read(source: BinaryIO, name: str) -> bytes:
+    try:
+        return source.read(CHUNK)
+    except Exception as exc:  # any error class: each fsspec implementation has its own
+        raise TransferError(
+            f"{name} could not be read to its end: {exc.__class__.__name__}: {exc}",
+            hint="run the same command again; nothing is lost",
+            where=name,
+            transient=True,
+        ) from exc
 
 
 def sync_directory(directory: Path) -> None:
@@ -121,32 +139,30 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
     the way may be a link out of it, and nothing that is not a regular file is opened for reading.
     Raises `UnsafeFile` with the reason, and `FileNotFoundError`.
     """
-    parts = resolve(root, relative).split("/")
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    *parents, name = resolve(root, relative).split("/")
+    descriptor = -1
     try:
-        for part in parts[:-1]:
-            below = os.open(
-                part,
-                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
-                dir_fd=descriptor,
-            )
+        descriptor = os.open(root, _DIRECTORY)
+        for part in parents:
+            below = os.open(part, _DIRECTORY, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
-        file = os.open(
-            parts[-1],
-            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-            dir_fd=descriptor,
-        )
+        mode = os.lstat(name, dir_fd=descriptor).st_mode
+        # Opened only if it is a file: to open a device is to use it, and a socket cannot be.
+        file = os.open(name, _FILE, dir_fd=descriptor) if stat.S_ISREG(mode) else -1
     except FileNotFoundError:
         raise
     except OSError as exc:
         msg = f"{relative!r} cannot be opened safely: {exc.strerror}"
         raise UnsafeFile(msg) from exc
     finally:
-        os.close(descriptor)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
+        if descriptor >= 0:
+            os.close(descriptor)
+    if file >= 0 and not stat.S_ISREG(mode := os.fstat(file).st_mode):
         os.close(file)
-        msg = f"{relative!r} is {_kind(os.lstat(root.joinpath(*parts)).st_mode)}"
+        file = -1
+    if file < 0:
+        msg = f"{relative!r} is {_kind(mode)}"
         raise UnsafeFile(msg)
     return os.fdopen(file, "rb")
 
@@ -171,7 +187,7 @@ def resolve(root: Path, relative: str) -> str:
             done.pop()
             continue
         try:
-            target = os.readlink(root.joinpath(*done, part))
+            target = os.readlink(root.joinpath(*done, part))  # noqa: PTH115 - as it is written
         except OSError as exc:
             if exc.errno not in {errno.EINVAL, errno.ENOENT, errno.ENOTDIR}:
                 msg = f"{relative!r} cannot be read: {exc.strerror}"
@@ -196,6 +212,7 @@ def _kind(mode: int) -> str:
         (stat.S_ISDIR, "a directory"),
         (stat.S_ISFIFO, "a named pipe"),
         (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISLNK, "a link"),
         (stat.S_ISCHR, "a device"),
         (stat.S_ISBLK, "a device"),
     )

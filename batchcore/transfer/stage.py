@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,7 +60,7 @@ def _send(file: PlannedFile, store: str) -> FileRecord:
     url = resource_url(store, file.key)
     try:
         with _open_source(file) as source, _writer(url) as target:
-            done = files.copy(source, target)
+            done = files.copy(source, target, file.source or file.path)
             _verify(file, done)
     except BatchcoreError:
         raise
@@ -80,12 +81,17 @@ def _verify(file: PlannedFile, done: FileRecord) -> None:
             hint="run the same command again, when the file is complete",
             where=file.source or file.path,
         )
+    if file.size not in {None, done.size}:
+        raise TransferError(
+            f"{file.source} arrived with {done.size} of {file.size} bytes",
+            hint="run the same command again; nothing is lost",
+            where=file.source or file.path,
+            transient=True,
+        )
 
 
 def _open_source(file: PlannedFile) -> BinaryIO:
     if file.content is not None:
-        import io
-
         return io.BytesIO(file.content)
     source = file.source or ""
     if source.startswith("/"):
@@ -104,15 +110,14 @@ def materialise(planned: Iterable[PlannedFile], store: Path, directory: Path) ->
     Raises `TransferError`: a resource is not in the store (transient, staging mends it), or the
     directory cannot be written.
     """
-    made: set[str] = set()
+    made: set[Path] = set()
     for file in planned:
         target = directory / file.path
-        parent = os.path.dirname(target)
-        if parent not in made:
-            os.makedirs(parent, exist_ok=True)
-            made.add(parent)
         origin = resource_url(str(store), file.key)
         try:
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
             shutil.copyfile(origin, target)
             target.chmod(int(file.mode, 8))
         except FileNotFoundError as exc:

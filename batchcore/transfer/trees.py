@@ -1,4 +1,4 @@
-"""What an ended task left, as names that can be listed and opened: on this machine or in a store."""
+"""What an ended task left, as names that can be listed and opened: here or in a store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import fsspec
 from batchcore.errors import TransferError
 from batchcore.transfer import files
 from batchcore.transfer.files import FileRecord, UnsafeFile
+
+MOST_NAMES = 1_000_000
 
 
 class Tree(Protocol):
@@ -49,20 +51,33 @@ class LocalTree:
     @cached_property
     def _names(self) -> list[str]:
         try:
-            return sorted(self._walk("", ()))
+            return sorted(self._walk())
         except OSError as exc:
             msg = f"the working directory cannot be read: {exc.strerror}"
             raise UnsafeFile(msg) from exc
 
-    def _walk(self, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
-        with os.scandir(self._root / prefix) as entries:
-            for entry in entries:
-                name = f"{prefix}{entry.name}"
-                inner = self._directory(name, entry)
-                if inner is None or inner in above:
-                    yield name
-                else:
-                    yield from self._walk(f"{name}/", (*above, inner))
+    def _walk(self) -> Iterator[str]:
+        # Not by recursion, and not without end: a worker may have nested or linked its
+        # directories so that they run into any limit that there is.
+        pending: list[tuple[str, tuple[str, ...]]] = [("", ())]
+        if self._root.is_symlink():
+            msg = "the working directory was replaced by a link"
+            raise UnsafeFile(msg)
+        seen = 0
+        while pending:
+            prefix, above = pending.pop()
+            with os.scandir(self._root / prefix) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > MOST_NAMES:
+                        msg = f"the working directory has over {MOST_NAMES} names"
+                        raise UnsafeFile(msg)
+                    name = f"{prefix}{entry.name}"
+                    inner = self._directory(name, entry)
+                    if inner is None or inner in above:
+                        yield name
+                    else:
+                        pending.append((f"{name}/", (*above, inner)))
 
     def _directory(self, name: str, entry: os.DirEntry[str]) -> str | None:
         """Return the real name of a directory inside the root, None for everything else."""

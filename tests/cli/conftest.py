@@ -106,10 +106,11 @@ def ran(cli: Cli, job: Callable[..., str]) -> Callable[..., str]:
 
 @pytest.fixture
 def tree(here: Path) -> Callable[[], set[str]]:
-    """Return everything in the current directory."""
+    """Return everything in the current directory, but for what SQLite keeps beside a database."""
 
     def look() -> set[str]:
-        return {str(path.relative_to(here)) for path in here.rglob("*")}
+        paths = (path for path in here.rglob("*") if not path.name.startswith("run.db-"))
+        return {str(path.relative_to(here)) for path in paths}
 
     return look
 
@@ -126,7 +127,9 @@ class Gate:
     def __init__(self, path: Path) -> None:
         """Begin closed."""
         self.path = path
-        self.passed = f"n=0; while [ ! -e {path} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done"
+        self.passed = (
+            f"n=0; while [ ! -e {path} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done"
+        )
 
     def open(self) -> None:
         """Let the task go on."""

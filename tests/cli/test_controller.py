@@ -49,9 +49,10 @@ def test_after_a_failure_the_next_line_does_not_run(controller: Call) -> None:
 
 
 def test_the_line_to_repeat_is_the_script(controller: Call) -> None:
-    assert "again:  python controller.py --keep-going" in controller(
-        "--keep-going", shell="exit 1"
-    ).err
+    assert (
+        "again:  python controller.py --keep-going"
+        in controller("--keep-going", shell="exit 1").err
+    )
 
 
 def test_json_goes_to_stdout(controller: Call) -> None:

@@ -173,6 +173,22 @@ def test_without_a_runs_directory_it_is_in_the_temporary_one(
     assert not (here / ".batchcore").exists()
 
 
+def test_a_credential_is_in_no_traceback(cli: Call, job: Call, broken: Call, here: Path) -> None:
+    (here / ".batchcore").mkdir()
+    fail = "raise ValueError('bad answer of https://x.example/c?se=1&sig=' + 'hunter' + '2')"
+    done = cli("run", job(), "-b", broken(fail), "--json", "--traceback")
+    (report,) = (here / ".batchcore").glob("batchcore-error-*.txt")
+    assert "hunter2" not in done.out + done.err + report.read_text()
+
+
+def test_the_traceback_of_a_known_error_can_be_shown_too(
+    cli: Call, job: Call, broken: Call
+) -> None:
+    done = cli("--traceback", "run", job(), "-b", broken("raise errors.BackendError('b')"))
+    assert done.code == 7
+    assert "Traceback" in done.err
+
+
 def test_a_bug_as_data(cli: Call, job: Call, broken: Call) -> None:
     data = cli("run", job(), "-b", broken("1 / 0"), "--json").data
     assert (data["code"], data["exit_code"]) == ("BC1000", 1)

@@ -166,7 +166,8 @@ def test_json_comes_after_a_failure_too(cli: Call, job: Call) -> None:
 
 def test_a_canceled_run_exits_4(cli: Call, process: Call, job: Call, gate: Any) -> None:
     # The task itself asks for the end of its run, as somebody in another terminal would.
-    cancel = 'python -m batchcore cancel "$(ls -d %s/.batchcore/demo-*)"' % gate.path.parent
+    runs = gate.path.parent / ".batchcore"
+    cancel = f'python -m batchcore cancel "$(ls -d {runs}/demo-*)"'
     done = process("run", job(a=f"{cancel}; {gate.passed}"), "--json")
     assert done.code == 4
     assert done.data["state"] == "canceled"

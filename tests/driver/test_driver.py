@@ -274,7 +274,7 @@ def leave_after(driver: Driver, ends: int):
 def test_a_detached_run_is_continued_without_running_anything_twice(world):
     job = job_of(*(one(f"t{n}") for n in range(6)), max_parallel=2)
     driver = world.driver(job)
-    driver._observers.add(leave_after(driver, 2))
+    driver._announcer._observers.add(leave_after(driver, 2))
     with pytest.raises(Detached, match="Detached"):
         driver.run()
     world.record.close()
@@ -343,7 +343,7 @@ def test_cancel_only_stops_what_runs_and_starts_nothing(world):
     world.behave(lambda *_: Outcome(polls=1000))
     job = job_of(one("a"), one("b"), max_parallel=1)
     driver = world.driver(job)
-    driver._observers.add(
+    driver._announcer._observers.add(
         lambda event: (
             isinstance(event, TaskChanged) and event.new is TaskState.RUNNING and driver.detach(130)
         )

@@ -249,3 +249,8 @@ def test_no_thread_survives_close(live):
     successor = create(LocalProcessSettings())
     successor.release(one.run, dry_run=False)
     successor.close()
+
+
+def test_more_disk_than_is_free_is_refused_before_anything(run):
+    with pytest.raises(JobError, match="a task asks for disk = .* are free here"):
+        run(Task("t", shell="true", requirements=Requirements(disk="9000TiB")))

@@ -10,7 +10,7 @@ from docker.utils import parse_repository_tag  # noqa: TID253 - only loaded once
 
 from batchcore.backend import Check
 from batchcore.errors import BackendError, EnvironmentNotReady, Problem
-from batchcore.local.capacity import beyond_capacity
+from batchcore.local.capacity import beyond_capacity, beyond_disk
 from batchcore.plan import Plan
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.errors import docker_errors
@@ -36,7 +36,12 @@ def check_plan(
             f"the Docker daemon runs {info.get('OSType')} containers, and tasks need Linux ones",
             hint="switch Docker Desktop to Linux containers",
         )
-    problems = [*_image_less(plan), *_sizes(plan, info), *_mounts(plan)]
+    problems = [
+        *_image_less(plan),
+        *_sizes(plan, info),
+        *beyond_disk(plan),
+        *_mounts(plan),
+    ]
     notes = [*_notes(plan, connection, info)]
     fingerprint = {}
     for name, index in _first_uses(plan).items():
@@ -81,14 +86,17 @@ def _no_image(name: str, index: int, reason: str) -> Problem:
 
 
 def _image_less(plan: Plan) -> Iterator[Problem]:
-    for index, task in enumerate(plan.tasks):
-        if not task.image:
-            yield Problem(
-                code="BC2202",
-                reason=f"task {task.id!r} has no image, and local-docker runs it in one",
-                hint='give the task or the job image = "NAME:TAG", or use --backend local-process',
-                key=f"tasks[{index}].image",
-            )
+    """Find tasks without an image; a job that forgot it is told once, not once a task."""
+    lacking = [index for index, task in enumerate(plan.tasks) if not task.image]
+    if lacking:
+        more = f" and {len(lacking) - 1} more have" if len(lacking) > 1 else " has"
+        yield Problem(
+            code="BC2202",
+            reason=f"task {plan.tasks[lacking[0]].id!r}{more} no image, and local-docker runs "
+            "every task in one",
+            hint='give the task or the job image = "NAME:TAG", or use --backend local-process',
+            key=f"tasks[{lacking[0]}].image",
+        )
 
 
 def _sizes(plan: Plan, info: Mapping[str, Any]) -> Iterator[Problem]:

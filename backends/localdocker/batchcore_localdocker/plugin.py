@@ -23,7 +23,7 @@ def batchcore_register_backend() -> BackendSpec:
             "retries": EMULATED,
             "cpu_limit": NATIVE,
             "memory_limit": NATIVE,
-            "disk": unsupported("Docker cannot limit the space of a directory it shares"),
+            "disk": Capability("emulated", "free space is looked at before the start"),
             "gpus": unsupported(_LATER),
             "mounts": Capability("native", "directories of this machine; no store prefixes"),
             "secrets": unsupported(_LATER),
