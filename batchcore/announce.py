@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchcore.clock import Clock
-from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, TaskChanged
+from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, TaskChanged, Tick
 from batchcore.record import Header, TaskRow
 from batchcore.states import TaskState
 
@@ -39,6 +39,10 @@ class Announcer:
     def note(self, text: str) -> None:
         """Pass on a line of news."""
         self._observers.tell(Note(at=self._clock.now(), text=text))
+
+    def tick(self) -> None:
+        """Tell that time passes without news."""
+        self._observers.tell(Tick(at=self._clock.now()))
 
     def changed(self, row: TaskRow, new: TaskState, old: TaskState | None = None) -> None:
         """Tell that a task goes to `new`; `old` defaults to the state its row still has."""

@@ -197,6 +197,7 @@ class Driver:
         if due is not None:
             wait = max(0.0, min(wait, due - self._clock.now()))
         if not self._active:
+            self._announcer.tick()
             self._clock.sleep(wait)
             return False
         limit = min(wait, _TICK) if self._backend.notifies else 0
@@ -206,6 +207,8 @@ class Driver:
         self._cursor = snapshot.cursor
         crash.reach("poll.received")
         self._apply(snapshot.updates)
+        if not snapshot.updates:
+            self._announcer.tick()
         if not self._backend.notifies:
             self._clock.sleep(wait)
         return bool(snapshot.updates)
@@ -273,10 +276,11 @@ class Driver:
         while pending:
             row = self._rows[pending.pop()]
             cause = self._schedule.blocked_by(row.id)
-            self._announcer.changed(row, TaskState.FAILED)
-            row.state, row.reason = TaskState.FAILED, FailureReason.DEPENDENCY
+            old, row.state = row.state, TaskState.FAILED
+            row.reason = FailureReason.DEPENDENCY
             row.detail = f"it waits for {cause!r}, which {self._rows[cause].state}"
             row.ended_at = self._clock.now()
+            self._announcer.changed(row, row.state, old)
             self._schedule.drop([row.id])
             self._record.save_end(row, ())
             pending += self._schedule.ended(row.id)

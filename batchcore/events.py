@@ -55,6 +55,10 @@ class TaskChanged(Event, frozen=True, kw_only=True):
     duration: float | None = None
 
 
+class Tick(Event, frozen=True, kw_only=True):
+    """The driver has asked for news and there was none."""
+
+
 class RunEnded(Event, frozen=True, kw_only=True):
     """The driver has nothing left to do; `state` is succeeded, failed or canceled."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchcore.clock import Clock
-from batchcore.events import Event, Note, RunEnded, RunStarted, Staged, TaskChanged
+from batchcore.events import Event, Note, RunEnded, RunStarted, Staged, TaskChanged, Tick
 from batchcore.report.run import counts_text, failure_text
 from batchcore.report.text import Marks, plural, printable
 from batchcore.states import TaskState
@@ -84,6 +84,8 @@ class Progress:
                 self._display.line(f"note: {printable(text)}", "note")
             case TaskChanged():
                 self._change(event)
+            case Tick():
+                self._remind(event)
             case RunEnded():
                 self.seconds = event.at - self._started.at
             case _:
@@ -105,11 +107,15 @@ class Progress:
             why = failure_text(event.reason, event.exit_code, event.duration, event.detail)
             again = f"  {why}; trying again" if event.reason and not event.new.final else ""
             self._display.line(f"  {event.task_id}  {event.new}{again}")
-        if self._quiet:
-            return
-        if self._display.live:
+        if not self._quiet and self._display.live:
             self._show()
-        elif event.at - self._told_at >= _QUIET_SECONDS:
+        self._remind(event)
+
+    def _remind(self, event: Event) -> None:
+        """Say off a terminal, where no line is redrawn, that the run is still alive."""
+        if self._quiet or self._display.live:
+            return
+        if event.at - self._told_at >= _QUIET_SECONDS:
             self._told_at = event.at
             after = show_seconds(event.at - self._started.at)
             self._display.line(f"  {self._words()}  after {after}")

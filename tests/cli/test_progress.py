@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from batchcore.cli.progress import Progress, Titles, bar_text
-from batchcore.events import Note, RunEnded, RunStarted, Staged, TaskChanged
+from batchcore.events import Note, RunEnded, RunStarted, Staged, TaskChanged, Tick
 from batchcore.report.text import ASCII, UNICODE, Marks
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.clock import FakeClock
@@ -123,6 +123,13 @@ def test_half_a_minute_passes_between_two_lines(progress: Progress, display: Lin
     for second in range(1, 100):
         progress(changed("a", TaskState.RUNNING, at=100.0 + second))
     assert len(display.lines) == 1 + 3
+
+
+def test_a_long_task_does_not_make_the_run_look_dead(progress: Progress, display: Lines) -> None:
+    progress(started())
+    progress(Tick(at=129.0))
+    progress(Tick(at=131.0))
+    assert display.lines[1:] == ["  0/4  4 pending  after 31.0 s"]
 
 
 def test_the_line_counts_states(progress: Progress, display: Lines) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from batchcore.driver import Driver
 from batchcore.errors import BackendError, Detached
-from batchcore.events import RunEnded, TaskChanged
+from batchcore.events import RunEnded, TaskChanged, Tick
 from batchcore.model import Dependency, Job, Output, Resource, Task
 from batchcore.record import Record
 from batchcore.requests import request_cancel
@@ -401,3 +401,20 @@ def test_a_record_that_is_lost_is_rebuilt_from_the_backend(world):
     assert again.state == "succeeded"
     assert list(run.directory.glob("run.db.corrupt-*"))
     assert isinstance(Record.read(run.directory), Record)
+
+
+def test_a_task_that_can_never_start_is_told_with_its_reason(world, flaky):
+    world.behave(flaky({"a": 9}))
+    world.drive(chain())
+    told = [e for e in world.events if isinstance(e, TaskChanged) and e.task_id == "b"]
+    assert (told[-1].new, told[-1].reason) == (TaskState.FAILED, FailureReason.DEPENDENCY)
+
+
+def test_time_without_news_is_told_so_that_a_display_can_say_it_lives(world):
+    class Silent(type(world.backend)):
+        def _say(self, key, state):
+            pass
+
+    world.backend = Silent(lambda *_: Outcome(polls=5, files={"out": b""}), world.clock)
+    world.drive(job_of(one("a")))
+    assert any(isinstance(event, Tick) for event in world.events)
