@@ -14,7 +14,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from batchcore import crash
+from batchcore import crash, manifest
 from batchcore.announce import Announcer
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.clock import Clock, SystemClock
@@ -26,6 +26,7 @@ from batchcore.record import Record, TaskRow
 from batchcore.requests import take_requests
 from batchcore.schedule import Schedule, backoff, may_retry, next_attempt
 from batchcore.states import Budget, FailureReason, TaskState, can_move
+from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import stage
 
@@ -251,6 +252,8 @@ class Driver:
         row.state = ending.state
         if budget is Budget.NONE:
             files = finished.publish()
+            if row.state is TaskState.SUCCEEDED:
+                self._add_to_manifest(row, files)
             self._record.save_end(row, files)
             crash.reach("collect.recorded")
             self._announcer.changed(row, row.state, old)
@@ -263,6 +266,16 @@ class Driver:
         self._record.save([row])
         wait = backoff(row, budget, self._chance.random())
         self._schedule.put_back(row.id, self._clock.now() + wait)
+
+    def _add_to_manifest(self, row: TaskRow, files: Sequence[Collected]) -> None:
+        published = manifest.Published(
+            task=row.id,
+            attempt=row.attempt,
+            files=tuple(files),
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+        )
+        manifest.add(self._record.directory, published)
 
     def _after_end(self, row: TaskRow) -> None:
         if row.state is TaskState.FAILED and self._policy.fail_fast:

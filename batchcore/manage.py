@@ -13,6 +13,7 @@ from batchcore.events import Observer, Observers
 from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.requests import forget_requests
+from batchcore.resume import has_ended
 from batchcore.run import Run
 from batchcore.settings import job_settings, resolve
 from batchcore.signals import detaching
@@ -29,7 +30,7 @@ def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Obser
         record = Record.resume(run.directory)
     except Conflict:
         return False
-    if record.meta("state") not in {"", "running"}:
+    if has_ended(record):
         forget_requests(run.directory)
         record.close()
         return True

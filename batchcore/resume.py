@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from batchcore import manifest
 from batchcore.record import Record, TaskRow
 from batchcore.requests import forget_requests
 from batchcore.states import TaskState
 from batchcore.transfer.stage import remove_strays
 
+_ENDED = frozenset({"succeeded", "failed", "canceled"})
+
+
+def has_ended(record: Record) -> bool:
+    """Return whether an earlier command has driven the run to its end."""
+    return record.meta("state") in _ENDED
+
 
 def reopen(record: Record) -> None:
-    """Make a run that has ended ready to go on: what did not succeed gets new attempts."""
+    """Make a run ready to go on.
+
+    After its end what did not succeed gets new attempts; what was killed on the way is left as it
+    is for the driver. A result that somebody has removed is made again.
+    """
     remove_strays(record.outputs_directory)
-    ended = record.meta("state") not in {"", "running"}
+    if record.meta("rebuilt"):
+        _restore(record)
+    ended = has_ended(record)
     collected = record.outputs()
     again: list[TaskRow] = []
     for row in record.rows():
-        files = [(record.outputs_directory / o.to, o.size) for o in collected.get(row.id, ())]
-        lost = any(not path.is_file() or path.stat().st_size != size for path, size in files)
         unfinished = ended and row.state in {TaskState.FAILED, TaskState.CANCELED}
-        if unfinished or (row.state is TaskState.SUCCEEDED and lost):
+        files = collected.get(row.id, ())
+        lost = row.state is TaskState.SUCCEEDED and not manifest.are_whole(
+            record.outputs_directory, files
+        )
+        if unfinished or lost:
             row.state, row.canceling, row.reason, row.detail = TaskState.PENDING, False, None, ""
             row.exit_code, row.retries, row.interruptions = None, 0, 0
             again.append(row)
@@ -26,3 +42,16 @@ def reopen(record: Record) -> None:
         forget_requests(record.directory)
     record.save(again)
     record.save_meta("state", "running")
+
+
+def _restore(record: Record) -> None:
+    """Take what was published before the record was lost from the manifest."""
+    published = manifest.read(record.directory)
+    for row in record.rows():
+        found = published.get(row.id)
+        if found is None or not manifest.are_whole(record.outputs_directory, found.files):
+            continue
+        row.state, row.attempt, row.exit_code = TaskState.SUCCEEDED, found.attempt, 0
+        row.started_at, row.ended_at = found.started_at, found.ended_at
+        record.save_end(row, found.files)
+    record.save_meta("rebuilt", "")

@@ -27,7 +27,7 @@ LAYERS = (
     ("driver",),
     ("finish",),
     ("announce", "identity", "resume", "run", "schedule"),
-    ("features", "jobfile", "local", "plugins", "record", "requests", "settings"),
+    ("features", "jobfile", "local", "manifest", "plugins", "record", "requests", "settings"),
     ("database",),
     ("rundir",),
     ("hookspecs", "transfer"),

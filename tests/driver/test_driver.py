@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from batchcore.driver import Driver
 from batchcore.errors import BackendError, Detached
 from batchcore.events import RunEnded, TaskChanged, Tick
 from batchcore.model import Dependency, Job, Output, Resource, Task
-from batchcore.record import Record
 from batchcore.requests import request_cancel
 from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
@@ -114,7 +115,7 @@ def test_attempts_after_interruptions_wait_longer_each_time(world):
         for event in world.events
         if isinstance(event, TaskChanged) and event.new is TaskState.RUNNING
     ]
-    waits = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(starts)]
     assert waits == sorted(waits)
 
 
@@ -393,14 +394,28 @@ def test_a_broken_observer_changes_nothing(world, caplog):
     assert "an observer failed" in caplog.text
 
 
-def test_a_record_that_is_lost_is_rebuilt_from_the_backend(world):
-    run = world.drive(job_of(one("a"), one("b")))
+def damage_the_record(run: Run) -> None:
     for path in run.directory.glob("run.db*"):
         path.write_bytes(b"damaged")
+
+
+def test_a_record_that_is_lost_is_rebuilt_and_nothing_runs_again(world):
+    run = world.drive(job_of(one("a"), one("b")))
+    before = run.report()
+    damage_the_record(run)
     again = world.drive(job_of(one("a"), one("b")))
-    assert again.state == "succeeded"
     assert list(run.directory.glob("run.db.corrupt-*"))
-    assert isinstance(Record.read(run.directory), Record)
+    assert world.backend.executions == [("a", 1), ("b", 1)]
+    assert [t.outputs for t in again.tasks] == [t.outputs for t in before.tasks]
+
+
+def test_what_the_manifest_does_not_name_is_asked_of_the_backend(world):
+    run = world.drive(job_of(one("a"), one("b")))
+    damage_the_record(run)
+    lines = (run.directory / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (run.directory / "manifest.jsonl").write_bytes(lines[0] + lines[1][:20])
+    assert world.drive(job_of(one("a"), one("b"))).state == "succeeded"
+    assert world.backend.executions == [("a", 1), ("b", 1), ("b", 1)]
 
 
 def test_a_task_that_can_never_start_is_told_with_its_reason(world, flaky):

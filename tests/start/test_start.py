@@ -217,9 +217,9 @@ def controller(here: Path):
 
 def test_a_second_controller_is_told_who_holds_the_run(controller, here):
     process = controller()
+    again = prepare(Run.load(here / "run").header.job, Options(directory=here / "run"))
     with pytest.raises(Conflict, match=f"process {process.pid} on"):
-        clean = Run.load(here / "run")
-        drive(prepare(clean.header.job, Options(directory=here / "run")))
+        drive(again)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

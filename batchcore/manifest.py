@@ -1,0 +1,57 @@
+"""What was published, as one JSON line a task: readable by anything, and enough to rebuild from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from batchcore.transfer.collect import Collected
+from batchcore.transfer.files import write_error
+
+NAME = "manifest.jsonl"
+
+
+class Published(Struct, frozen=True, kw_only=True):
+    """A task that succeeded, and the files of it that lie below ``outputs/``."""
+
+    task: str
+    attempt: int
+    files: tuple[Collected, ...]
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+def add(directory: Path, published: Published) -> None:
+    """Add a line; a later line of the same task replaces an earlier one."""
+    path = directory / NAME
+    try:
+        with path.open("ab") as stream:
+            stream.write(msgspec.json.encode(published) + b"\n")
+    except OSError as exc:
+        raise write_error(path, exc) from exc
+
+
+def read(directory: Path) -> dict[str, Published]:
+    """Return the last line of each task; a line that was cut off by a crash is left out."""
+    found: dict[str, Published] = {}
+    with suppress(FileNotFoundError):
+        for line in (directory / NAME).read_bytes().splitlines():
+            with suppress(msgspec.MsgspecError):
+                published = msgspec.json.decode(line, type=Published)
+                found[published.task] = published
+    return found
+
+
+def are_whole(outputs: Path, files: Sequence[Collected]) -> bool:
+    """Return whether every file is in its place with its length."""
+    for file in files:
+        try:
+            if (outputs / file.to).stat().st_size != file.size:
+                return False
+        except OSError:
+            return False
+    return True
