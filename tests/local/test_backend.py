@@ -252,5 +252,5 @@ def test_no_thread_survives_close(live):
 
 
 def test_more_disk_than_is_free_is_refused_before_anything(run):
-    with pytest.raises(JobError, match="a task asks for disk = .* are free here"):
+    with pytest.raises(JobError, match=r"a task asks for disk = .* are free here"):
         run(Task("t", shell="true", requirements=Requirements(disk="9000TiB")))
