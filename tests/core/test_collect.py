@@ -107,14 +107,12 @@ def reason(fetched: Fetched) -> FailureReason | None:
         (".*", ["t/.hidden"]),
         ("a[*].txt", ["t/a*.txt"]),
     ],
-    ids=lambda value: getattr(value, "path", value) if not isinstance(value, list) else "",
+    ids=str,
 )
 def test_an_output_collects_what_it_names(
     attempt: Attempt, output: Output | str, found: list[str]
 ) -> None:
     attempt.left(["a.csv", "b.csv", "sub/c.csv", "sub/deep/d.csv", ".hidden", "a*.txt", "ab.txt"])
-    if isinstance(output, Output):
-        output = Output(output.path, to=output.to)
     assert list(attempt.collect(output)) == found
 
 
@@ -138,9 +136,6 @@ def test_a_file_that_two_outputs_name_is_fetched_once(attempt: Attempt) -> None:
 def test_a_file_can_be_collected_to_two_places(attempt: Attempt) -> None:
     attempt.left({"a": b"x"})
     assert attempt.collect(Output("a", to="x"), Output("a", to="y")) == {"x": b"x", "y": b"x"}
-
-
-ALWAYS = [Output("a", when=when) for when in ("success", "failure", "always")]
 
 
 @pytest.mark.parametrize(
@@ -345,11 +340,6 @@ def test_two_files_for_one_place_are_refused(
     assert len(attempt.fetch(*outputs).files) == 1
 
 
-def test_a_store_may_hold_a_file_where_it_holds_a_directory(remote: Attempt) -> None:
-    remote.left(["x", "x/y"])
-    assert "both land at" in unsafe(remote, "**")
-
-
 # Publishing.
 
 
@@ -436,7 +426,7 @@ def test_an_object_that_is_gone_after_it_was_listed_may_be_tried_again(remote: A
 
 
 def test_a_store_that_cannot_be_listed_may_be_tried_again(tmp_path: Path) -> None:
-    away = Attempt(tmp_path, "http://127.0.0.1:9/store")
+    away = Attempt(tmp_path, "ftp://127.0.0.1:9/store")
     with pytest.raises(TransferError) as caught:
         away.fetch("*.csv")
     assert caught.value.transient
@@ -498,5 +488,5 @@ def test_a_log_on_another_disk_is_copied(local: Attempt, small_disk: Path) -> No
 def test_a_log_that_has_no_place_is_named(local: Attempt) -> None:
     local.left({"stdout.txt": b"hello\n"})
     (local.root / "logs").write_bytes(b"in the way")
-    with pytest.raises(EnvironmentNotReady, match="logs/stdout.txt cannot be written"):
+    with pytest.raises(EnvironmentNotReady, match=r"logs/stdout\.txt cannot be written"):
         keep_log(f"{local.url}/stdout.txt", local.root / "logs" / "stdout.txt")
