@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -279,18 +280,25 @@ def test_collected_files_have_a_plain_mode(local: Attempt) -> None:
     assert (local.outputs / "t" / "a").stat().st_mode & 0o7777 == 0o644
 
 
-def test_directories_may_be_nested_deeper_than_python_can_recurse(local: Attempt) -> None:
+@pytest.fixture
+def deep(local: Attempt) -> Iterator[Attempt]:
+    """What a task left that went down for as long as it could."""
     here = Path.cwd()
     os.chdir(local.wd)
     try:
         for _ in range(1500):
             Path("d").mkdir()
             os.chdir("d")
-        Path("a.csv").write_bytes(b"x")
     finally:
         os.chdir(here)
-    local.left(["b.csv"])
-    assert [file.path for file in local.fetch("*.csv").files] == ["b.csv"]
+    yield local
+    # Neither pytest nor shutil can delete what is this deep.
+    subprocess.run(["rm", "-rf", str(local.wd)], check=True)
+
+
+def test_directories_may_be_nested_deeper_than_python_can_recurse(deep: Attempt) -> None:
+    deep.left(["b.csv"])
+    assert [file.path for file in deep.fetch("*.csv").files] == ["b.csv"]
 
 
 def test_links_cannot_multiply_the_files_without_end(

@@ -277,7 +277,7 @@ def test_a_full_disk_is_told_with_what_to_do(small_disk: Path, create) -> None:
     assert "run.db cannot be written" in caught.value.reason
     assert caught.value.hint.startswith("free some space")
     record.close()
-    assert [row.state for row in Record.read(small_disk / "run").rows()][:1] == ["pending"]
+    assert reread(small_disk / "run", Record.counts) == {TaskState.PENDING: 100}
 
 
 # Readers.
@@ -440,7 +440,7 @@ def test_a_job_json_of_another_version_is_named(written: Path) -> None:
     path = written / "job.json"
     envelope = json.loads(path.read_bytes())
     path.write_text(json.dumps({**envelope, "schema": "batchcore.run-record/2"}))
-    with pytest.raises(BackendError, match="its schema is 'batchcore.run-record/2'"):
+    with pytest.raises(BackendError, match=r"its schema is 'batchcore\.run-record/2'"):
         read_header(written)
 
 
@@ -510,26 +510,19 @@ def test_a_record_that_is_whole_and_not_of_this_run_is_set_aside(
     assert check_mended(written, {"run.db": (written / "run.db").read_bytes()})
 
 
-@pytest.fixture
-def template(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield written
-
-
-@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-@example(18 / 40960, 255)
-@example(19 / 40960, 255)
+@given(st.integers(0, 2**16), st.integers(1, 255))
+@example(18, 255)  # the version that may write
+@example(19, 255)  # the version that may read
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_changed_byte_anywhere_never_breaks_a_run(
-    template: Path, place: float, flip: int
-) -> None:
-    directory = template.parent / "copy"
+def test_a_changed_byte_anywhere_never_breaks_a_run(written: Path, place: int, flip: int) -> None:
+    directory = written.parent / "copy"
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(template, directory)
+    shutil.copytree(written, directory)
     path = directory / "run.db"
     content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= flip
+    content[place % len(content)] ^= flip
     path.write_bytes(content)
     check_mended(directory, {"run.db": bytes(content)})
 

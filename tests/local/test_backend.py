@@ -254,3 +254,10 @@ def test_no_thread_survives_close(live):
 def test_more_disk_than_is_free_is_refused_before_anything(run):
     with pytest.raises(JobError, match=r"a task asks for disk = .* are free here"):
         run(Task("t", shell="true", requirements=Requirements(disk="9000TiB")))
+
+
+def test_a_tree_that_is_hard_to_delete_is_deleted(live):
+    one = live("i=0; while [ $i -lt 1500 ]; do mkdir d; cd d; i=$((i+1)); done; chmod 0 .")
+    one.until(TaskState.SUCCEEDED)
+    one.backend.release(one.run, dry_run=False)
+    assert not (one.run.directory / "work").exists()
