@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ def _connect(path: Path, header: Header) -> sqlite3.Connection:
         if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
             _fill_database(database, header)
         _check(database, header)
+        with database:  # a record that cannot be written is found out now and not later
+            database.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (SCHEMA,))
     except BaseException:
         database.close()
         raise
@@ -168,12 +171,26 @@ def _check(database: sqlite3.Connection, header: Header) -> None:
     with closing(database.execute("PRAGMA integrity_check")) as found:
         if (answer := found.fetchone()) != ("ok",):
             raise sqlite3.DatabaseError(*answer)
+    if _schema(database) != _own_schema():
+        msg = "its tables are not those of a record"
+        raise ValueError(msg)
     if [row.id for row in task_rows(database)] != [task.id for task in header.plan.tasks]:
         msg = "its tasks are not those of the run"
         raise ValueError(msg)
     for table, columns in _READ.items():
         for row in database.execute(f"SELECT * FROM {table}"):  # noqa: S608 - constants
             msgspec.convert(row, columns)
+
+
+def _schema(database: sqlite3.Connection) -> list[tuple[str, str]]:
+    return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+@cache
+def _own_schema() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(_TABLES)
+        return _schema(database)
 
 
 def task_rows(database: sqlite3.Connection) -> list[TaskRow]:

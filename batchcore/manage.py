@@ -82,6 +82,8 @@ def open_backend(run: Run, plugins: Plugins | None = None) -> Iterator[Backend]:
         flags={"backend": run.header.backend},
         items=run.header.overrides,
         job=job_settings(run.header.plan),
+        config=run.header.config or None,
+        no_config=run.header.no_config,
     )
     backend = plugins.create(run.header.backend, settings.backend)
     try:

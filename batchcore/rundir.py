@@ -29,8 +29,9 @@ _WORLD_WRITABLE = 0o002
 class Header(Struct, frozen=True, kw_only=True):
     """What ``job.json`` holds: everything that never changes about a run.
 
-    `overrides` are the ``--set`` items of the command that made it, so that later commands speak
-    to the same place; a credential cannot be among them.
+    `overrides` are the ``--set`` items of the command that made it, `config` and `no_config` say
+    which files of settings it read, so that later commands speak to the same place; a credential
+    cannot be among them.
     """
 
     run_id: str
@@ -42,6 +43,8 @@ class Header(Struct, frozen=True, kw_only=True):
     plan: Plan
     fingerprint: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
+    config: str = ""
+    no_config: bool = False
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):

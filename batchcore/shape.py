@@ -20,6 +20,7 @@ from batchcore.errors import JobError, suggest
 
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$\.([^`]*)`)?", re.DOTALL)
 _TYPES = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
+_COMMON = frozenset({str, int, float, bool, bytes, list, tuple, dict, type(None)})
 _RANGE = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
 _WORDS = {
     "str": "a text",
@@ -77,6 +78,8 @@ def is_text(value: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _COMMON:  # much faster than the question that follows
+        return value
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

@@ -159,6 +159,8 @@ def prepare(
         plan=plan,
         fingerprint=dict(check.fingerprint),
         overrides=options.items,
+        config=str(options.config.absolute()) if options.config else "",
+        no_config=options.no_config,
     )
     return Prepared(
         job=job,

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 import batchcore as bc
-from batchcore.errors import Conflict, EnvironmentNotReady, JobError, NotFound, UsageError
+from batchcore.errors import (
+    Conflict,
+    EnvironmentNotReady,
+    JobError,
+    NotFound,
+    SettingsError,
+    UsageError,
+)
 from batchcore.manage import cancel_run, clean_run
 from batchcore.run import Run
 from batchcore.start import Options, drive, prepare, run_job
@@ -180,6 +187,18 @@ def test_a_cleaned_failed_run_can_be_run_again(here):
     clean_run(run, dry_run=False)
     (here / "flag").touch()
     assert run_job(the_job).state == "succeeded"
+
+
+def test_later_commands_read_the_settings_that_the_run_was_started_with(here, monkeypatch):
+    (here / "mine.toml").write_text("[backend.local-process]\nslots = 1\n")
+    (here / "elsewhere").mkdir()
+    options = Options(backend="local-process", config=Path("mine.toml"))
+    run = drive(prepare(job("exit 3"), options))
+    monkeypatch.chdir(here / "elsewhere")
+    assert clean_run(run, dry_run=True) != []
+    (here / "mine.toml").unlink()
+    with pytest.raises(SettingsError, match=r"mine\.toml"):
+        clean_run(run, dry_run=True)
 
 
 CONTROLLER = """
