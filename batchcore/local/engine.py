@@ -79,11 +79,14 @@ class Engine:
         wanted = set(task_ids)
         with self._changed:
             self._canceled |= wanted
-            # One with a directory may run since an earlier controller: its slot must stop it.
-            unknown = [a for a in self._queue if not a.control.exists()]
-            for attempt in [a for a in unknown if a.task.id in wanted]:
-                self._queue.remove(attempt)
-                self._say(attempt, TaskState.CANCELED)
+            kept: deque[Attempt] = deque()
+            for attempt in self._queue:
+                # One with a directory may run since an earlier controller: its slot must stop it.
+                if attempt.task.id in wanted and not attempt.control.exists():
+                    self._say(attempt, TaskState.CANCELED)
+                else:
+                    kept.append(attempt)
+            self._queue = kept
             running = [a for a in self._active.values() if a.task.id in wanted & self._started]
             self._changed.notify_all()
         for attempt in running:
