@@ -79,7 +79,8 @@ def open_directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="batchcore-test-"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    subprocess.run(["chmod", "-R", "u+rwX", str(path)], check=True)
+    shutil.rmtree(path)
 
 
 @pytest.fixture

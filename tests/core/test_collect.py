@@ -131,7 +131,8 @@ def test_what_is_collected_is_what_was_left(attempt: Attempt) -> None:
 
 def test_a_file_that_two_outputs_name_is_fetched_once(attempt: Attempt) -> None:
     attempt.left(["a.csv"])
-    assert len(attempt.fetch("*.csv", "a*").files) == 1
+    fetched = attempt.fetch("*.csv", "a*")
+    assert (len(fetched.files), fetched.refused) == (1, None)
 
 
 def test_a_file_can_be_collected_to_two_places(attempt: Attempt) -> None:
@@ -271,6 +272,12 @@ def test_links_that_stay_inside_are_collected_as_files(local: Attempt) -> None:
     publish(local.fetch("best.csv", Output("latest/*", to="l")), local.outputs)
     assert local.published() == {"l/a.csv": b"x", "t/best.csv": b"x"}
     assert not (local.outputs / "t" / "best.csv").is_symlink()
+
+
+def test_a_link_back_to_its_own_directory_is_not_followed_for_ever(local: Attempt) -> None:
+    local.left({"sub/a.csv": b"x"})
+    (local.wd / "sub" / "again").symlink_to("../sub")
+    assert local.collect("**/*.csv") == {"t/sub/a.csv": b"x"}
 
 
 def test_collected_files_have_a_plain_mode(local: Attempt) -> None:

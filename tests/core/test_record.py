@@ -444,9 +444,12 @@ def test_a_job_json_of_another_version_is_named(written: Path) -> None:
         read_header(written)
 
 
-def test_a_job_json_of_another_user_cannot_be_read(open_directory, without_rights, create) -> None:
+def test_a_job_json_without_permission_says_who_has_it(
+    open_directory, without_rights, create
+) -> None:
     record = create(directory=open_directory / "run")
     record.directory.chmod(0o755)
+    (record.directory / "job.json").chmod(0)
     with without_rights(), pytest.raises(EnvironmentNotReady, match="only the user"):
         read_header(record.directory)
 
@@ -498,12 +501,20 @@ def test_what_is_no_record_is_set_aside(written: Path, content: bytes) -> None:
         "UPDATE attempts SET reason = 'bad luck'",
         "UPDATE outputs SET size = 'large'",
         "ALTER TABLE tasks RENAME COLUMN detail TO details",
+        "ALTER TABLE staged RENAME COLUMN sha256 TO sha257",
+        # An index that leads to the rows of another table, which reading alone would not show.
+        (
+            "UPDATE sqlite_master SET rootpage ="
+            " (SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_tasks_1')"
+            " WHERE name = 'outputs_by_task'"
+        ),
     ],
 )
 def test_a_record_that_is_whole_and_not_of_this_run_is_set_aside(
     written: Path, statement: str
 ) -> None:
     database = sqlite3.connect(written / "run.db")
+    database.execute("PRAGMA writable_schema = ON")
     with database:
         database.execute(statement)
     database.close()

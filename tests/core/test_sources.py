@@ -145,7 +145,7 @@ def test_a_file_below_a_closed_directory_is_refused(
     problems_of, open_directory: Path, without_rights
 ) -> None:
     write(open_directory / "closed" / "a")
-    (open_directory / "closed").chmod(0o700)
+    (open_directory / "closed").chmod(0)
     with without_rights():
         (problem,) = problems_of(
             expand, Resource("a", source="closed/a"), open_directory, FileHashes()
@@ -201,7 +201,7 @@ def test_a_directory_that_cannot_be_read_is_not_silently_left_out(
 ) -> None:
     write(open_directory / "tree" / "a")
     closed = open_directory / "tree" / "closed"
-    closed.mkdir(mode=0o700)
+    closed.mkdir(mode=0)
     with without_rights():
         (problem,) = problems_of(
             expand, Resource("in", source="tree"), open_directory, FileHashes()
@@ -267,7 +267,7 @@ def test_a_glob_above_the_base_is_allowed(tmp_path: Path) -> None:
 
 def test_a_glob_looks_no_deeper_than_its_pattern(open_directory: Path, without_rights) -> None:
     write(open_directory / "a.csv")
-    (open_directory / "closed").mkdir(mode=0o700)
+    (open_directory / "closed").mkdir(mode=0)
     with without_rights():
         found = expand(Resource("in", source="*.csv"), open_directory, FileHashes())
     assert names(found) == ["in/a.csv"]
