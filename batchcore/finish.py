@@ -7,7 +7,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchcore import paths
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.plan import PlannedTask
 from batchcore.record import Record
@@ -67,9 +66,9 @@ def finish(
 def _without_foreign(fetched: Fetched, task: PlannedTask, record: Record) -> Fetched:
     """Refuse all files where one would replace another task's."""
     for file in fetched.files:
-        owner = record.owner(paths.folded(file.to))
+        owner = record.owner(file.to)
         if owner not in {None, task.id}:
-            detail = f"{file.to!r} was already collected from task {owner!r}"
+            detail = f"{file.to!r} is in the way of what was collected from task {owner!r}"
             discard(fetched)
             refused = Refused(FailureReason.OUTPUT_UNSAFE, detail)
             return Fetched(fetched.incoming, (), refused)

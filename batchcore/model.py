@@ -17,6 +17,7 @@ from msgspec.structs import force_setattr, replace
 
 from batchcore import paths, units
 from batchcore.command import SHELL, normalise_command
+from batchcore.credentials import is_secret_value
 from batchcore.errors import JobError
 from batchcore.names import (
     TASK_ID as TASK_ID,  # noqa: PLC0414 - still this module's name for it
@@ -83,6 +84,7 @@ class Resource(_Value, frozen=True):
             )
         if self.source is not None and not self.source.strip():
             raise JobError.of("BC2202", f"resource {self.path!r} has an empty source", key="source")
+        _refuse_credential(f"resource {self.path!r}", self.source)
         if self.mode is not None and not _MODE.fullmatch(self.mode):
             raise JobError.of(
                 "BC2001", f"{self.mode!r} is not a file mode", hint='write "0644"', key="mode"
@@ -190,6 +192,7 @@ class Mount(_Value, frozen=True):
                 hint="name a directory or a store URL",
                 key="source",
             )
+        _refuse_credential(f"the mount at {self.path!r}", self.source)
 
 
 class Dependency(_Value, frozen=True):
@@ -325,3 +328,14 @@ class Job(Shared, frozen=True):
         from batchcore.start import run_job
 
         return run_job(self, backend=backend, **options)
+
+
+def _refuse_credential(what: str, source: str | None) -> None:
+    """Refuse a source with a signature or a password in it; the value is never shown."""
+    if is_secret_value(source):
+        raise JobError.of(
+            "BC2401",
+            f"the source of {what} carries a credential, and a job is written to disk",
+            hint="take it out of the URL and give it to the fsspec package by its own variables",
+            key="source",
+        )

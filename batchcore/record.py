@@ -167,9 +167,17 @@ class Record:
         return found
 
     def owner(self, target: str) -> str | None:
-        """Return the task that has published a file at this place."""
+        """Return the task whose published file would be in the way of one at this place.
+
+        That is a file at the place itself, at a directory above it, or below it.
+        """
+        place = paths.folded(target)
+        parts = place.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
         row = self._database.execute(
-            "SELECT task FROM outputs WHERE place = ?", (paths.folded(target),)
+            f"SELECT task FROM outputs WHERE place IN ({', '.join('?' * len(above))}) "  # noqa: S608 - marks only
+            "OR (place >= ? AND place < ?)",
+            (*above, f"{place}/", f"{place}0"),  # "0" follows "/" in the order of texts
         ).fetchone()
         return row[0] if row else None
 

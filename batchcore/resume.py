@@ -16,14 +16,16 @@ def has_ended(record: Record) -> bool:
     return record.meta("state") in _ENDED
 
 
-def reopen(record: Record) -> None:
+def reopen(record: Record) -> bool:
     """Make a run ready to go on.
 
     After its end what did not succeed gets new attempts; what was killed on the way is left as it
-    is for the driver. A result that somebody has removed is made again.
+    is for the driver. A result that somebody has removed is made again. Return whether the record
+    had been damaged and was rebuilt.
     """
     remove_strays(record.outputs_directory)
-    if record.meta("rebuilt"):
+    rebuilt = bool(record.meta("rebuilt"))
+    if rebuilt:
         _restore(record)
     ended = has_ended(record)
     collected = record.outputs()
@@ -42,6 +44,7 @@ def reopen(record: Record) -> None:
         forget_requests(record.directory)
     record.save(again)
     record.save_meta("state", "running")
+    return rebuilt
 
 
 def _restore(record: Record) -> None:

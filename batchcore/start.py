@@ -15,7 +15,7 @@ from msgspec import Struct
 from batchcore.backend import Backend, BackendSpec, Check
 from batchcore.driver import Driver, Policy
 from batchcore.errors import Detached, JobError, NotFound, Problem, suggest
-from batchcore.events import Event, Observer, Observers, RunEnded, TaskChanged
+from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
 from batchcore.features import unsupported_requests
 from batchcore.identity import identity_of, place_below, place_in
 from batchcore.model import Job
@@ -185,14 +185,16 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
         prepared.backend.close()
         raise
     core = prepared.settings.core
+    told = _told(prepared, observers)
     driver = Driver(
         record,
         prepared.backend,
         policy=Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast),
-        observers=_told(prepared, observers),
+        observers=told,
     )
     try:
-        reopen(record)
+        if reopen(record):
+            told.tell(Note(at=time.time(), text="run.db was damaged, and has been rebuilt"))
         with detaching(driver):
             driver.run()
     except Detached as exc:

@@ -35,7 +35,7 @@ LAYERS = (
     ("plan",),
     ("relations", "sources"),
     ("model",),
-    ("command", "names", "paths", "units"),
+    ("command", "credentials", "names", "paths", "units"),
     ("shape",),
     ("patience",),
     ("clock", "crash", "errors", "states"),

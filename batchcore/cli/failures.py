@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from batchcore.cli.session import Session
+from batchcore.credentials import MASK, is_secret
 from batchcore.errors import (
     BatchcoreError,
     Detached,
@@ -20,7 +21,6 @@ from batchcore.errors import (
     UsageError,
     exit_code_of,
 )
-from batchcore.settings.secrets import MASK, is_secret
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 

@@ -7,19 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchcore.credentials import is_secret
 from batchcore.errors import Problem
-
-# Only the end of a name counts: `sas_hours` and `token_lifetime` are settings, not credentials.
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:pass(?:word|wd|phrase)?|pwd|secret|token|sas|sas_(?:url|uri)"
-    r"|(?:connection|conn)_?str(?:ing)?|(?:account|access|api|app|auth|batch|client|encryption"
-    r"|master|primary|private|secondary|secret|shared|signing|storage|subscription)_?key)$|^key$"
-)
-_SECRET_VALUE = re.compile(
-    r"(?:account|shared_?access_?)key=|sharedaccesssignature=|[?&]sig="
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/?#@\s:]*:[^/?#@\s]+@",
-    re.IGNORECASE,
-)
 
 
 def option_problems(backend: object) -> list[Problem]:
@@ -54,7 +43,7 @@ def _leaves(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 def _problem(path: tuple[str, ...], value: object) -> Problem | None:
     key = ".".join(("backend", *path))
-    if isinstance(value, str | bytes) and value and _is_secret(path[-1], value):
+    if is_secret((re.sub(r"\[\d+\]", "", path[-1]),), value):
         variable = re.sub(r"[^A-Z0-9]+", "_", "_".join(("BATCHCORE", *path)).upper()).strip("_")
         return Problem(
             code="BC2401",
@@ -72,9 +61,3 @@ def _problem(path: tuple[str, ...], value: object) -> Problem | None:
         hint="write it in quotes",
         key=key,
     )
-
-
-def _is_secret(name: str, value: str | bytes) -> bool:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", re.sub(r"\[\d+\]", "", name))
-    return bool(_SECRET_NAME.search(word.lower()) or _SECRET_VALUE.search(text))

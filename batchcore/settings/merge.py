@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from batchcore.credentials import is_secret, is_secret_name, masked
 from batchcore.errors import BatchcoreError, SettingsError, suggest
 from batchcore.settings import types
 from batchcore.settings.model import Given, Leaf, Origin, Path, SettingRow
-from batchcore.settings.secrets import is_secret, is_secret_key, masked
 from batchcore.settings.text import from_text
 
 Leaves = dict[Path, Leaf]
@@ -152,7 +152,7 @@ def _origin(leaves: Leaves, path: Path) -> Origin | None:
 def _wrong(tp: types.Type, path: Path, value: Any, origin: Origin, scope: str) -> SettingsError:
     key = ".".join(path) or f"[backend.{scope}]"
     options: Sequence[Any] = types.choices(tp)
-    secret = is_secret(path, value) or any(map(is_secret_key, path))
+    secret = is_secret(path, value) or any(map(is_secret_name, path))
     shown = "" if secret else f", not {_shown(masked(path, value))}"
     return SettingsError(
         f"{key} must be {types.describe(tp)}{shown}",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchcore.errors import JobError
 from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task
 
 # The case, what is built, then the problem: its code, its key, a part of its reason, its hint.
@@ -726,3 +727,18 @@ def test_every_job_is_read_back_equal_from_json(job: Job) -> None:
     again = msgspec.json.decode(text, type=Job)
     assert again == job
     assert msgspec.json.encode(again) == text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://host.example/file?sv=1&sig=CANARY",
+        "https://user:CANARY@host.example/file",
+        "az://x?AccountKey=CANARY",
+    ],
+)
+def test_a_source_with_a_credential_is_refused_and_not_shown(source: str) -> None:
+    with pytest.raises(JobError, match="carries a credential") as caught:
+        Resource("in", source=source)
+    assert caught.value.error_code == "BC2401"
+    assert "CANARY" not in str(caught.value)

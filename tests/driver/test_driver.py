@@ -159,7 +159,17 @@ def test_a_second_task_cannot_replace_the_file_of_a_first(world):
         job_of(Task("a", outputs=outputs), Task("b", outputs=outputs, depends_on=["a"]))
     )
     assert run.task("b").reason is FailureReason.OUTPUT_UNSAFE
-    assert "already collected from task 'a'" in run.task("b").detail
+    assert "in the way of what was collected from task 'a'" in run.task("b").detail
+
+
+def test_a_file_cannot_take_the_place_of_another_tasks_directory(world):
+    def behave(task, _attempt):
+        return Outcome(files={"x/y.csv": b""} if task.id == "a" else {"x": b""})
+
+    world.behave(behave)
+    first = Task("a", outputs=[Output("**/*.csv", to="all")])
+    second = Task("b", outputs=[Output("*", to="all")], depends_on=["a"])
+    assert world.drive(job_of(first, second)).task("b").reason is FailureReason.OUTPUT_UNSAFE
 
 
 def test_a_task_starts_after_the_one_it_waits_for(world):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchcore.credentials import MASK, is_secret_name, masked
 from batchcore.errors import SettingsError
-from batchcore.settings.secrets import MASK, is_secret_key, masked
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - not a real one
 AZURE = {"flags": {"backend": "azure"}}
@@ -25,7 +25,7 @@ AZURE = {"flags": {"backend": "azure"}}
     ],
 )  # fmt: skip
 def test_a_key_named_like_a_credential_is_one(key: str) -> None:
-    assert is_secret_key(key)
+    assert is_secret_name(key)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_key_named_like_a_credential_is_one(key: str) -> None:
     ["sas_hours", "token_url", "ssh_public_key", "partition_key", "monkey", "secrets", "keys"],
 )
 def test_a_key_that_only_speaks_of_credentials_is_none(key: str) -> None:
-    assert not is_secret_key(key)
+    assert not is_secret_name(key)
 
 
 @pytest.mark.parametrize("name", ["batchcore.toml", "pyproject.toml", "config.toml", "job.toml"])

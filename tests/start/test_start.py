@@ -19,6 +19,7 @@ from batchcore.errors import (
     SettingsError,
     UsageError,
 )
+from batchcore.events import Note
 from batchcore.manage import cancel_run, clean_run
 from batchcore.run import Run
 from batchcore.start import Options, drive, prepare, run_job
@@ -159,6 +160,17 @@ def test_verify_finds_a_changed_result():
     run.output_files[0].write_text("changed")
     with pytest.raises(bc.BatchcoreError, match="is missing or not what task 'a' wrote"):
         run.verify()
+
+
+def test_a_damaged_record_is_rebuilt_and_the_user_is_told():
+    run = run_job(job())
+    for path in run.directory.glob("run.db*"):
+        path.write_bytes(b"damaged")
+    events = []
+    assert run_job(job(), observers=[events.append]).state == "succeeded"
+    assert [event.text for event in events if isinstance(event, Note)] == [
+        "run.db was damaged, and has been rebuilt"
+    ]
 
 
 def test_clean_lists_and_deletes_what_a_failed_run_left():
