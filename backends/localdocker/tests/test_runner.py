@@ -186,9 +186,11 @@ def test_term_reaches_the_whole_group(lab: Any) -> None:
 
 def test_term_and_kill_end_a_command_and_are_not_an_interruption(lab: Any) -> None:
     for number, (kill, code) in enumerate([(False, 143), (True, 137)], start=1):
-        attempt = lab.attempt(*SLEEP, number=number)
+        # The init process ignores a TERM that comes before it has begun to listen.
+        attempt = lab.attempt("sh", "-c", "touch ready; exec sleep 300", number=number)
         runner = lab.runner()
         assert runner.start(attempt) is None
+        until_ready(attempt)
         assert runner.wait(attempt, 0) is None
         runner.stop(attempt, kill=kill)
         end = runner.wait(attempt, WAIT_SECONDS)
