@@ -29,6 +29,7 @@ POINTS = (
     "collect.published",
     "collect.recorded",
     "run.ended",
+    "run.settled",
     "run.released",
 )
 

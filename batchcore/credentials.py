@@ -15,7 +15,8 @@ _SECRET_NAME = re.compile(
 )
 _PUBLIC_NAME = re.compile(r"(^|_)(public|partition|sort)_?key$")
 _SECRET_VALUE = re.compile(
-    r"[?&]sig=|AccountKey=|Shared_?Access_?(Key|Signature)=|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"[?&](sig|(access_)?token|X-(Amz|Goog)-Signature)="
+    r"|AccountKey=|Shared_?Access_?(Key|Signature)=|-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|://[^/?#@\s:]*:[^/?#@\s]+@",
     re.IGNORECASE,
 )

@@ -28,7 +28,7 @@ from batchcore.schedule import Schedule, backoff, may_retry, next_attempt
 from batchcore.states import Budget, FailureReason, TaskState, can_move
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord
-from batchcore.transfer.stage import stage
+from batchcore.transfer.stage import stage, still_staged
 
 _TICK = 1.0
 _SLOWEST_TICK = 15.0
@@ -72,6 +72,7 @@ class Driver:
         self._tasks = {task.id: task for task in record.header.plan.tasks}
         self._rows: dict[str, TaskRow] = {}
         self._active: set[str] = set()
+        self._in_flight: list[str] = []
         self._cursor = ""
         self._stopping = False
         self._detach = 0
@@ -112,6 +113,7 @@ class Driver:
         with self._record.errors():
             self._begin()
             wanted = set(task_ids or self._rows)
+            self._in_flight = [task_id for task_id in self._in_flight if task_id in wanted]
             self._handle_requests()
             self._context = msgspec.structs.replace(
                 self._context,
@@ -129,6 +131,8 @@ class Driver:
         self._schedule = Schedule(self._tasks.values(), self._rows)
         in_flight = [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
         self._in_flight = self._schedule.drop(in_flight)
+        failed = any(row.state is TaskState.FAILED for row in self._rows.values())
+        self._stopping = self._policy.fail_fast and failed
         self._announcer.started(self._rows)
 
     def _stage(self) -> None:
@@ -144,7 +148,9 @@ class Driver:
             for file in task.files
         }
         sent = self._patience.repeat(
-            lambda: stage(files.values(), store, self._record.staged(), self._save_staged)
+            lambda: stage(
+                files.values(), store, still_staged(store, self._record.staged()), self._save_staged
+            )
         )
         self._announcer.staged(sent, len(files))
 
@@ -157,10 +163,12 @@ class Driver:
         """Submit again what was in flight, so that the backend adopts it or says it is gone."""
         for task_id in self._schedule.blocked_from_the_start():
             self._give_up(task_id)
+        canceling = [t for t in self._in_flight if self._rows[t].canceling]
         if self._in_flight:
+            # Before as well, for a backend that can still keep them from starting.
+            self._cancel_on_backend(canceling)
             self._send(self._in_flight)
-            if canceling := [t for t in self._in_flight if self._rows[t].canceling]:
-                self._cancel_on_backend(canceling)
+            self._cancel_on_backend(canceling)
 
     def _step(self) -> bool:
         """Do what can be done now; return whether there is anything left to wait for."""
@@ -232,7 +240,10 @@ class Driver:
                 moved[row.id] = row
         self._record.save(moved.values())
         for update in ended:
-            self._finish(update)
+            row = self._rows[update.task_id]
+            # An end that came twice was the end of one attempt.
+            if row.id in self._active and row.attempt == update.attempt and not self._detach:
+                self._finish(update)
 
     def _finish(self, update: TaskUpdate) -> None:
         """Collect what an ended attempt left, decide what its end means, write it down."""
@@ -285,7 +296,7 @@ class Driver:
 
     def _give_up(self, task_id: str) -> None:
         """End a task that can never start, and those that wait for it in turn."""
-        pending = [task_id]
+        pending, given_up = [task_id], []
         while pending:
             row = self._rows[pending.pop()]
             cause = self._schedule.blocked_by(row.id)
@@ -294,9 +305,9 @@ class Driver:
             row.detail = f"it waits for {cause!r}, which {self._rows[cause].state}"
             row.ended_at = self._clock.now()
             self._announcer.changed(row, row.state, old)
-            self._schedule.drop([row.id])
-            self._record.save_end(row, ())
+            given_up.append(row)
             pending += self._schedule.ended(row.id)
+        self._record.save_unstarted(given_up)
 
     def _handle_requests(self) -> None:
         """Act on what other processes ask of this run."""
@@ -312,26 +323,29 @@ class Driver:
                 self._cancel_on_backend(running)
 
     def _cancel_on_backend(self, task_ids: Sequence[str]) -> None:
-        self._patience.repeat(lambda: self._backend.cancel(self._context, task_ids))
+        if task_ids:
+            self._patience.repeat(lambda: self._backend.cancel(self._context, task_ids))
 
     def _cancel_unsent(self, task_ids: Sequence[str]) -> None:
-        for task_id in self._schedule.drop(task_ids):
-            row = self._rows[task_id]
-            self._announcer.changed(row, TaskState.CANCELED)
-            row.state, row.ended_at = TaskState.CANCELED, self._clock.now()
-            self._record.save_end(row, ())
+        rows = [self._rows[task_id] for task_id in self._schedule.drop(task_ids)]
+        self._cancel_rows(rows, "canceled before it was started")
+        for row in rows:
             self._after_end(row)
+
+    def _cancel_rows(self, rows: Sequence[TaskRow], why: str) -> None:
+        """End tasks that no attempt of this command has been made for."""
+        for row in rows:
+            old, row.state = row.state, TaskState.CANCELED
+            row.detail, row.ended_at = why, self._clock.now()
+            self._announcer.changed(row, row.state, old)
+        self._record.save_unstarted(rows)
 
     def _end(self) -> str:
         """Say how the run ended; after a full success nothing but the results stays behind."""
         if self._stopping:
-            left = [r.id for r in self._rows.values() if not r.state.final]
-            self._schedule.drop(left)
-            for task_id in left:
-                row = self._rows[task_id]
-                row.state, row.detail = TaskState.CANCELED, "not started: an earlier task failed"
-                self._announcer.changed(row, row.state, TaskState.PENDING)
-                self._record.save_end(row, ())
+            left = [row for row in self._rows.values() if not row.state.final]
+            self._schedule.drop([row.id for row in left])
+            self._cancel_rows(left, "not started: an earlier task failed")
         count = dict.fromkeys(TaskState, 0)
         for row in self._rows.values():
             count[row.state] += 1
@@ -343,8 +357,9 @@ class Driver:
         self._record.save_meta("state", state)
         crash.reach("run.ended")
         if state == "succeeded":
+            self._record.settle()
+            crash.reach("run.settled")
             self._patience.repeat(lambda: self._backend.release(self._context, dry_run=False))
-            self._record.forget_staged()
             crash.reach("run.released")
         self._announcer.ended(state, count)
         return state

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from batchcore import paths
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.plan import PlannedTask
 from batchcore.record import Record
@@ -21,19 +22,25 @@ from batchcore.transfer.collect import (
     keep_log,
     open_tree,
     publish,
+    withdraw,
 )
 
 
 class Finished(Struct, frozen=True):
     """An attempt whose files are fetched; exactly one of `publish` and `discard` follows."""
 
+    task_id: str
     ending: Ending
     fetched: Fetched
     record: Record
 
     def publish(self) -> tuple[Collected, ...]:
-        """Put the files in their places and return them."""
-        publish(self.fetched, self.record.outputs_directory)
+        """Put the files in their places, take away those of earlier attempts, return the new."""
+        outputs = self.record.outputs_directory
+        new = {paths.folded(file.to) for file in self.fetched.files}
+        old = [to for to in self.record.outputs_of(self.task_id) if paths.folded(to) not in new]
+        withdraw(old, outputs)
+        publish(self.fetched, outputs)
         return self.fetched.files
 
     def discard(self) -> None:
@@ -52,7 +59,7 @@ def finish(
     incoming = record.directory / "incoming" / f"{task.id}-{update.attempt}"
     ran = update.exit_code is not None or update.reason is FailureReason.TIMEOUT
     if not ran:
-        return Finished(_judge(update, None, task, record), Fetched(incoming), record)
+        return Finished(task.id, _judge(update, None, task, record), Fetched(incoming), record)
     files = backend.outputs(run, TaskSubmission(task, update.attempt))
     for stream, url in (("stdout", files.stdout), ("stderr", files.stderr)):
         keep_log(url, record.log_path(task.id, update.attempt, stream))
@@ -60,7 +67,7 @@ def finish(
     if update.state is not TaskState.CANCELED and task.outputs:
         fetched = fetch(task.outputs, update.state, open_tree(files.tree), incoming)
         fetched = _without_foreign(fetched, task, record)
-    return Finished(_judge(update, fetched.refused, task, record), fetched, record)
+    return Finished(task.id, _judge(update, fetched.refused, task, record), fetched, record)
 
 
 def _without_foreign(fetched: Fetched, task: PlannedTask, record: Record) -> Fetched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,13 +24,14 @@ def identity_of(plan: Plan, backend: str, fingerprint: Mapping[str, str]) -> str
 
 
 def place_below(runs: Path, stem: str, *, fresh: bool) -> tuple[str, Path]:
-    """Return the id and the directory of the latest run of this work, or of the next one."""
-    number = 1
-    while (runs / _numbered(stem, number + 1) / "job.json").exists():
-        number += 1
-    if fresh and (runs / _numbered(stem, number) / "job.json").exists():
-        number += 1
-    run_id = _numbered(stem, number)
+    """Return the id and the directory of the latest run of this work, or of a new one.
+
+    A new id ends in six random characters: what a run makes on its backend must not be taken for
+    that of the same work in another directory, or of one that somebody has deleted.
+    """
+    if not fresh and (there := _latest(runs, stem)):
+        return there.name, there
+    run_id = _new_id(stem)
     return run_id, runs / run_id
 
 
@@ -39,9 +41,9 @@ def place_in(directory: Path, stem: str, *, fresh: bool) -> tuple[str, Path]:
     Raises `Conflict` (BC9001) where the directory holds the run of other work.
     """
     if not (directory / "job.json").exists():
-        return stem, directory
+        return _new_id(stem), directory
     header = read_header(directory)
-    if re.fullmatch(rf"{re.escape(stem)}(-\d+)?", header.run_id) and not fresh:
+    if header.run_id.startswith(f"{stem}-") and not fresh:
         return header.run_id, directory
     raise Conflict(
         f"{directory} holds another run: {header.run_id}",
@@ -51,5 +53,10 @@ def place_in(directory: Path, stem: str, *, fresh: bool) -> tuple[str, Path]:
     )
 
 
-def _numbered(stem: str, number: int) -> str:
-    return stem if number == 1 else f"{stem}-{number}"
+def _latest(runs: Path, stem: str) -> Path | None:
+    made = [path.parent for path in runs.glob(f"{stem}-*/job.json")]
+    return max(made, key=lambda run: (run / "job.json").stat().st_mtime_ns, default=None)
+
+
+def _new_id(stem: str) -> str:
+    return f"{stem}-{secrets.token_hex(3)}"

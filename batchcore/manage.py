@@ -34,13 +34,13 @@ def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Obser
         forget_requests(run.directory)
         record.close()
         return True
-    with open_backend(run) as backend:
-        driver = Driver(record, backend, observers=Observers(observers))
-        try:
+    try:
+        with open_backend(run) as backend:
+            driver = Driver(record, backend, observers=Observers(observers))
             with detaching(driver):
                 driver.cancel_only(task_ids)
-        finally:
-            record.close()
+    finally:
+        record.close()
     return True
 
 
@@ -61,9 +61,9 @@ def clean_run(run: Run, *, dry_run: bool, results: bool = False) -> list[str]:
             context = RunContext(
                 run_id=run.id, plan=run.header.plan, directory=run.directory, store=""
             )
+            if not dry_run:
+                record.settle()
             lines = list(backend.release(context, dry_run=dry_run))
-        if not dry_run:
-            record.forget_staged()
     finally:
         record.close()
     if results:

@@ -12,6 +12,7 @@ from batchcore.errors import BackendError
 TRIES = 6
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+LONGEST_ASKED = 300.0
 
 Result = TypeVar("Result")
 
@@ -42,7 +43,8 @@ class Patience:
             except BackendError as exc:
                 if not exc.transient:
                     raise
-                pause = exc.retry_after or min(LONGEST_PAUSE, FIRST_PAUSE * 2**tried)
+                pause = min(exc.retry_after or 0, LONGEST_ASKED)
+                pause = pause or min(LONGEST_PAUSE, FIRST_PAUSE * 2**tried)
                 self._before_pause(exc, pause)
                 self._clock.sleep(pause * (0.5 + self._chance.random() / 2))
         return call()

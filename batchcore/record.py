@@ -32,7 +32,7 @@ from batchcore.errors import BackendError, Conflict
 from batchcore.rundir import SCHEMA, Header, acquire, make_directory, read_header, write_header
 from batchcore.states import TaskState
 from batchcore.transfer.collect import Collected
-from batchcore.transfer.files import FileRecord
+from batchcore.transfer.files import FileRecord, sync_directory
 
 __all__ = ["SCHEMA", "Header", "Record", "TaskRow", "read_header"]
 
@@ -166,6 +166,19 @@ class Record:
             found.setdefault(task, []).append(Collected(path, target, size, sha256))
         return found
 
+    def outputs_of(self, task_id: str) -> list[str]:
+        """Return the places of a task's published files."""
+        rows = self._database.execute("SELECT target FROM outputs WHERE task = ?", (task_id,))
+        return [target for (target,) in rows]
+
+    def save_unstarted(self, rows: Iterable[TaskRow]) -> None:
+        """Write ends that came without an attempt; what earlier attempts left is forgotten."""
+        rows = list(rows)
+        self.save(rows)
+        with self._database:
+            ids = [(row.id,) for row in rows]
+            self._database.executemany("DELETE FROM outputs WHERE task = ?", ids)
+
     def owner(self, target: str) -> str | None:
         """Return the task whose published file would be in the way of one at this place.
 
@@ -194,10 +207,13 @@ class Record:
                 [(key, file.size, file.sha256) for key, file in staged.items()],
             )
 
-    def forget_staged(self) -> None:
-        """Forget the store, because it was released."""
+    def settle(self) -> None:
+        """Make all of it survive a power cut, and forget the store, which is released next."""
         with self._database:
             self._database.execute("DELETE FROM staged")
+        self._database.execute("PRAGMA wal_checkpoint(FULL)")
+        for directory in (self.outputs_directory, self.directory):
+            sync_directory(directory)
 
     def meta(self, key: str) -> str:
         """Return a remembered text, empty if there is none."""

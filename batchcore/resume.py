@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 from batchcore import manifest
 from batchcore.record import Record, TaskRow
 from batchcore.requests import forget_requests
 from batchcore.states import TaskState
-from batchcore.transfer.stage import remove_strays
 
 _ENDED = frozenset({"succeeded", "failed", "canceled"})
 
@@ -23,7 +24,7 @@ def reopen(record: Record) -> bool:
     is for the driver. A result that somebody has removed is made again. Return whether the record
     had been damaged and was rebuilt.
     """
-    remove_strays(record.outputs_directory)
+    shutil.rmtree(record.directory / "incoming", ignore_errors=True)
     rebuilt = bool(record.meta("rebuilt"))
     if rebuilt:
         _restore(record)
@@ -39,6 +40,8 @@ def reopen(record: Record) -> bool:
         if unfinished or lost:
             row.state, row.canceling, row.reason, row.detail = TaskState.PENDING, False, None, ""
             row.exit_code, row.retries, row.interruptions = None, 0, 0
+            row.native = row.node = ""
+            row.submitted_at = row.started_at = row.ended_at = None
             again.append(row)
     if ended:
         forget_requests(record.directory)

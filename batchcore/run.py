@@ -120,14 +120,8 @@ class Run:
 
     def task(self, task_id: str) -> TaskResult:
         """Return one task; raises `NotFound` with the nearest id."""
-        tasks = {task.id: task for task in self.tasks}
-        if task_id not in tasks:
-            raise NotFound(
-                f"run {self.id} has no task {task_id!r}",
-                hint=suggest(task_id, tasks),
-                code="BC5001",
-            )
-        return tasks[task_id]
+        self.require_tasks([task_id])
+        return next(task for task in self.tasks if task.id == task_id)
 
     @property
     def output_files(self) -> list[Path]:
@@ -183,8 +177,7 @@ class Run:
         Returns at once. Where no controller runs, the next one finds the request;
         `batchcore.manage.cancel_run` carries it out there and then.
         """
-        for task_id in task_ids:
-            self.task(task_id)
+        self.require_tasks(task_ids)
         request_cancel(self.directory, task_ids)
 
     def verify(self, task_ids: Sequence[str] = ()) -> list[TaskResult]:
@@ -192,7 +185,8 @@ class Run:
 
         Raises `TransferError` naming the first file that is wrong, `NotFound` for an unknown task.
         """
-        tasks = [self.task(task_id) for task_id in task_ids] or list(self.tasks)
+        self.require_tasks(task_ids)
+        tasks = [task for task in self.tasks if not task_ids or task.id in set(task_ids)]
         for task in tasks:
             for output in task.outputs:
                 if _digest(output.file) != output.sha256:
@@ -202,6 +196,17 @@ class Run:
                         where=str(output.file),
                     )
         return tasks
+
+    def require_tasks(self, task_ids: Sequence[str]) -> None:
+        """Raise `NotFound` for the first id that is no task of the run."""
+        known = {task.id for task in self.header.plan.tasks}
+        for task_id in task_ids:
+            if task_id not in known:
+                raise NotFound(
+                    f"run {self.id} has no task {task_id!r}",
+                    hint=suggest(task_id, known),
+                    code="BC5001",
+                )
 
     def _record(self) -> _Reading:
         return _Reading(self.directory)

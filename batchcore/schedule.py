@@ -46,6 +46,7 @@ def next_attempt(row: TaskRow, budget: Budget) -> None:
         row.interruptions += 1
     row.state = TaskState.QUEUED
     row.attempt += 1
+    row.reason, row.exit_code, row.detail = None, None, ""
     row.submitted_at = row.started_at = row.ended_at = None
 
 
@@ -67,7 +68,7 @@ class Schedule:
         """Sort the tasks by what the record says of them."""
         self._rows = rows
         self._tasks = {task.id: task for task in tasks}
-        self._waiting: dict[str, set[str]] = {}
+        self._waiting: dict[str, dict[str, str]] = {}
         self._dependents: dict[str, list[str]] = {}
         self._ready: deque[str] = deque()
         self._later: list[tuple[float, str]] = []
@@ -78,7 +79,10 @@ class Schedule:
                 self._sort_in(task)
 
     def _sort_in(self, task: PlannedTask) -> None:
-        open_ones = {d.task for d in task.depends_on if not self._rows[d.task].state.final}
+        open_ones: dict[str, str] = {}
+        for link in task.depends_on:
+            if not self._rows[link.task].state.final and open_ones.get(link.task) != "success":
+                open_ones[link.task] = link.on
         if open_ones:
             self._waiting[task.id] = open_ones
         else:
@@ -119,15 +123,14 @@ class Schedule:
     def ended(self, task_id: str) -> list[str]:
         """Note that a task has ended for good; return those that can now never start."""
         blocked = []
+        succeeded = self._rows[task_id].state is TaskState.SUCCEEDED
         for dependent in self._dependents.get(task_id, ()):
             if dependent not in self._waiting:
                 continue
-            if self.blocked_by(dependent):
+            if self._waiting[dependent].pop(task_id, "any") == "success" and not succeeded:
                 del self._waiting[dependent]
                 blocked.append(dependent)
-                continue
-            self._waiting[dependent].discard(task_id)
-            if not self._waiting[dependent]:
+            elif not self._waiting[dependent]:
                 del self._waiting[dependent]
                 self._ready.append(dependent)
         return blocked

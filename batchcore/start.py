@@ -184,6 +184,8 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
     except BaseException:
         prepared.backend.close()
         raise
+    # The same work: what may differ is where its files are now, and how often to try.
+    record.header = msgspec.structs.replace(record.header, plan=prepared.plan)
     core = prepared.settings.core
     told = _told(prepared, observers)
     driver = Driver(
@@ -193,7 +195,9 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
         observers=told,
     )
     try:
-        if reopen(record):
+        with record.errors():
+            rebuilt = reopen(record)
+        if rebuilt:
             told.tell(Note(at=time.time(), text="run.db was damaged, and has been rebuilt"))
         with detaching(driver):
             driver.run()

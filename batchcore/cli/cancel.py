@@ -44,8 +44,9 @@ def cancel(
 
 
 def _open_tasks(run: Run, task_ids: tuple[str, ...]) -> list[TaskResult]:
-    chosen = [run.task(task_id) for task_id in dict.fromkeys(task_ids)] or run.tasks
-    return [task for task in chosen if not task.state.final]
+    run.require_tasks(task_ids)
+    wanted = set(task_ids)
+    return [t for t in run.tasks if not t.state.final and (not wanted or t.id in wanted)]
 
 
 def _announcement(run: Run, tasks: list[TaskResult]) -> str:
@@ -63,8 +64,8 @@ def _show(session: Session, run: Run, tasks: list[TaskResult], *, ended: bool) -
     elif not tasks:
         session.err.line("nothing to stop: these tasks have ended")
     elif ended:
-        states = [run.task(task.id).state for task in tasks]
-        stopped = states.count(TaskState.CANCELED)
+        wanted = {task.id for task in tasks}
+        stopped = sum(t.state is TaskState.CANCELED for t in run.tasks if t.id in wanted)
         session.err.line(f"{plural(stopped, 'task')} canceled")
     else:
         session.err.line("asked the process that drives the run; it stops them within seconds")

@@ -58,7 +58,6 @@ class Engine:
                 if key in self._known:
                     continue
                 self._known.add(key)
-                self._canceled.discard(attempt.task.id)
                 self._queue.append(attempt)
                 self._say(attempt, TaskState.QUEUED)
             self._changed.notify_all()
@@ -75,7 +74,7 @@ class Engine:
             return self._updates[position:], len(self._updates)
 
     def cancel(self, task_ids: Sequence[str]) -> None:
-        """Drop queued attempts of these tasks and stop the running ones."""
+        """Drop queued attempts of these tasks, stop running ones, and start none that comes."""
         wanted = set(task_ids)
         with self._changed:
             self._canceled |= wanted
@@ -167,6 +166,8 @@ class Engine:
     def _run(self, attempt: Attempt) -> Exit | None:
         """Run one attempt to its end; None where the engine is closing and the command goes on."""
         end = read_exit(attempt)
+        if end is None and attempt.task.id in self._canceled and not attempt.control.exists():
+            return Exit(detail="canceled before it was started")
         if end is None:
             self._tell(attempt, TaskState.PREPARING)
             self._prepare(attempt)
@@ -178,11 +179,16 @@ class Engine:
             if end is None:
                 return None
             crash.reach("engine.exited")
-        write_whole(attempt.control / "exit.json", msgspec.json.encode(end))
-        crash.reach("engine.exit_recorded")
-        self._runner.remove(attempt)
-        crash.reach("engine.removed")
+        self._keep(attempt, end)
         return end
+
+    def _keep(self, attempt: Attempt, end: Exit) -> None:
+        """Write the end down, then let the runner forget the attempt; the end stands anyway."""
+        with suppress(BatchcoreError):
+            write_whole(attempt.control / "exit.json", msgspec.json.encode(end))
+            crash.reach("engine.exit_recorded")
+            self._runner.remove(attempt)
+            crash.reach("engine.removed")
 
     def _supervise(self, attempt: Attempt) -> Exit | None:
         """Wait for a started command, and stop it when its time is over."""

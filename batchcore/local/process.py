@@ -38,6 +38,7 @@ printf '%s\\n' "$?" >"$exit_file"
 _SLICE = 0.05
 _ADOPTION_SECONDS = 0.5
 _SWEEP_SECONDS = 10.0
+_LONGEST_POLL = 86_400.0  # poll(2) takes milliseconds as an int of 32 bits
 _INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -48,7 +49,8 @@ class ProcessRunner:
         """Keep the settings; nothing is started."""
         self._settings = settings
         self._children: dict[Path, subprocess.Popen[bytes]] = {}
-        self._wake_read, self._wake_write = os.pipe()
+        self._descriptors: tuple[int, ...] = os.pipe()
+        self._wake_read, self._wake_write = self._descriptors
         self._closed = False
 
     def check(self, plan: Plan) -> Check:
@@ -120,7 +122,7 @@ class ProcessRunner:
         """Name the processes of this run that still live."""
         living = _living(run_id, work)
         living |= {c.pid: d.parent.name for d, c in self._children.items() if work in d.parents}
-        return [f"process {pid} of task {task}" for pid, task in sorted(living.items())]
+        return [f"processes of task {task}" for task in sorted(set(living.values()))]
 
     def sweep(self, run_id: str, work: Path) -> None:
         """Kill the processes of this run."""
@@ -132,19 +134,21 @@ class ProcessRunner:
         while (living := _living(run_id, work)) and time.monotonic() < deadline:
             for pid in living:
                 _signal_group(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(_SLICE / 5)
 
     def wake(self) -> None:
         """Make every `wait` return."""
-        self._closed = True
-        with suppress(OSError):
+        if not self._closed:
+            self._closed = True
             os.write(self._wake_write, b"x")
 
     def close(self) -> None:
         """Close the pipe; running commands go on."""
-        for descriptor in (self._wake_read, self._wake_write):
-            with suppress(OSError):
-                os.close(descriptor)
+        descriptors, self._descriptors = self._descriptors, ()
+        for descriptor in descriptors:
+            os.close(descriptor)
         for child in self._children.values():
             child.returncode = child.returncode or 0  # it goes on alone: no ResourceWarning
         self._children.clear()
@@ -199,7 +203,8 @@ class ProcessRunner:
             poller = select.poll()
             poller.register(descriptor, select.POLLIN)
             poller.register(self._wake_read, select.POLLIN)
-            ready = poller.poll(None if timeout is None else max(timeout, 0) * 1000)
+            limit = None if timeout is None else min(max(timeout, 0), _LONGEST_POLL) * 1000
+            ready = poller.poll(limit)
             return any(found == descriptor for found, _event in ready)
         finally:
             os.close(descriptor)
@@ -282,14 +287,31 @@ def _belongs(pid: int, run_id: str, task_id: str) -> bool:
 
 
 def _living(run_id: str, work: Path) -> dict[int, str]:
-    """Return the processes that attempts of this run have recorded and that still live."""
+    """Return the processes of this run that live, with their tasks.
+
+    Those that attempts have recorded, and, where the system shows the environment of processes,
+    those that have left their attempt's group.
+    """
     living = {}
     for path in work.glob("*/*/control/pid"):
         task_id = path.parts[-4]
         text = path.read_text().strip()
         if text.isdigit() and _exists(int(text)) and _belongs(int(text), run_id, task_id):
             living[int(text)] = task_id
+    needle = f"BATCHCORE_RUN_ID={run_id}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        variables = _environment_of(path)
+        if needle in variables:
+            task = next((v for v in variables if v.startswith(b"BATCHCORE_TASK_ID=")), b"=?")
+            living.setdefault(int(path.parts[-2]), task.partition(b"=")[2].decode())
     return living
+
+
+def _environment_of(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

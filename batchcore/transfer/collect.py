@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -102,6 +103,16 @@ def publish(fetched: Fetched, target: Path) -> None:
     discard(fetched)
 
 
+def withdraw(places: Sequence[str], target: Path) -> None:
+    """Delete files that an earlier attempt published, and directories that this leaves empty."""
+    for place in places:
+        path = target / place
+        with suppress(OSError):
+            path.unlink()
+            for parent in path.relative_to(target).parents[:-1]:
+                (target / parent).rmdir()
+
+
 def discard(fetched: Fetched) -> None:
     """Delete what was fetched and not published."""
     shutil.rmtree(fetched.incoming, ignore_errors=True)
@@ -119,24 +130,29 @@ def keep_log(source: str | None, target: Path) -> None:
     tree = open_tree(source.rpartition("/")[0])
     name = source.rpartition("/")[2]
     with suppress(UnsafeFile, FileNotFoundError), tree.open(name) as stream:
-        if local is None or not _renamed(local, target):
+        if local is None or not _renamed(local, stream, target):
             with files.whole_file(target) as copy:
                 files.copy(stream, copy, source)
 
 
-def _renamed(log: Path, target: Path) -> bool:
-    """Rename a plain file; False where it lies on another file system."""
+def _renamed(log: Path, opened: BinaryIO, target: Path) -> bool:
+    """Rename the file that was opened; False where it must be copied from there instead.
+
+    A worker may have closed its directory to us, or something that outlived it may have put
+    another file in the place of the log.
+    """
     if log.is_symlink():
         msg = f"{log.name!r} is a link"
         raise UnsafeFile(msg)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         log.replace(target)
-    except OSError as exc:
-        if exc.errno == errno.EXDEV:
-            return False
-        raise files.write_error(target, exc) from exc
-    return True
+        if os.path.samestat(target.lstat(), os.fstat(opened.fileno())):
+            return True
+        target.unlink()
+    except OSError:
+        return False
+    return False
 
 
 def _is_due(output: PlannedOutput, ended: TaskState) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -54,6 +53,15 @@ def stage(
         ):
             record(key, done)
     return len(wanted)
+
+
+def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, FileRecord]:
+    """Return what is in the store of what a record says; a local file may have been deleted."""
+    root = local_path(store)
+    if root is None:
+        return staged
+    there = {key for key in staged if Path(resource_url(str(root), key)).exists()}
+    return {key: file for key, file in staged.items() if key in there}
 
 
 def _send(file: PlannedFile, store: str) -> FileRecord:
@@ -129,16 +137,3 @@ def materialise(planned: Iterable[PlannedFile], store: Path, directory: Path) ->
             ) from exc
         except OSError as exc:
             raise files.write_error(target, exc) from exc
-
-
-def stray_temporaries(directory: Path) -> Iterator[Path]:
-    """Yield the unfinished files that a killed controller has left below a directory."""
-    for folder, _, names in os.walk(directory):
-        yield from (Path(folder, name) for name in names if name.startswith(files.TEMPORARY))
-
-
-def remove_strays(directory: Path) -> None:
-    """Delete the unfinished files below a directory."""
-    for path in stray_temporaries(directory):
-        with suppress(OSError):
-            path.unlink()

@@ -219,7 +219,7 @@ def test_a_new_end_replaces_the_outputs_of_the_one_before(written: Path) -> None
 def test_what_is_staged_is_known_until_it_is_forgotten(written: Path) -> None:
     record = Record.resume(written)
     assert record.staged() == {"key": FileRecord(3, "1" * 64)}
-    record.forget_staged()
+    record.settle()
     assert record.staged() == {}
     record.close()
 

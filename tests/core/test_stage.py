@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -17,10 +18,9 @@ from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import (
     local_path,
     materialise,
-    remove_strays,
     resource_url,
     stage,
-    stray_temporaries,
+    still_staged,
 )
 
 
@@ -238,11 +238,12 @@ def test_a_full_disk_under_a_working_directory_is_named(planned, tmp_path, small
         materialise(files, tmp_path / "store", small_disk)
 
 
-def test_what_a_killed_controller_left_half_written_is_found_and_removed(tmp_path: Path) -> None:
-    stray, good = tmp_path / "sub" / ".bc-0123abcd", tmp_path / "sub" / "good"
-    stray.parent.mkdir()
-    for path in (stray, good):
-        path.write_bytes(b"x")
-    assert list(stray_temporaries(tmp_path)) == [stray]
-    remove_strays(tmp_path)
-    assert list(tmp_path.rglob("*")) == [stray.parent, good]
+def test_what_was_deleted_from_a_local_store_is_not_said_to_be_there(
+    tmp_path: Path, planned: Any
+) -> None:
+    store, sent = f"file://{tmp_path}/store", Sent()
+    stage(planned(Resource("a", text="x"), Resource("b", text="y")), store, {}, sent.put)
+    assert still_staged(store, sent) == sent
+    gone = next(iter(sent))
+    (tmp_path / "store" / "resources" / gone).unlink()
+    assert gone not in still_staged(store, sent)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from batchcore.driver import Driver
 from batchcore.errors import BackendError, Detached
 from batchcore.events import RunEnded, TaskChanged, Tick
 from batchcore.model import Dependency, Job, Output, Resource, Task
+from batchcore.plan import plan_job
+from batchcore.record import TaskRow
 from batchcore.requests import request_cancel
 from batchcore.run import Run
+from batchcore.schedule import Schedule
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.memory import Outcome, succeed
 
@@ -60,8 +64,6 @@ def test_success_without_exit_code_0_is_not_believed(world):
     class Lying(type(world.backend)):
         def poll(self, run, cursor, wait):
             snapshot = super().poll(run, cursor, wait)
-            from msgspec.structs import replace
-
             updates = [
                 replace(u, exit_code=None) if u.state is TaskState.SUCCEEDED else u
                 for u in snapshot.updates
@@ -443,3 +445,70 @@ def test_time_without_news_is_told_so_that_a_display_can_say_it_lives(world):
     world.backend = Silent(lambda *_: Outcome(polls=5, files={"out": b""}), world.clock)
     world.drive(job_of(one("a")))
     assert any(isinstance(event, Tick) for event in world.events)
+
+
+def test_an_end_that_is_told_twice_is_one_end(world, flaky):
+    class Stuttering(type(world.backend)):
+        def poll(self, run, cursor, wait):
+            snapshot = super().poll(run, cursor, wait)
+            return replace(snapshot, updates=[u for u in snapshot.updates for _ in range(2)])
+
+    world.backend = Stuttering(flaky({"a": 1}), world.clock)
+    assert world.drive(job_of(one("a", retries=3))).state == "succeeded"
+    assert world.backend.executions == [("a", 1), ("a", 2)]
+
+
+def test_what_a_failed_attempt_published_is_taken_away_by_a_good_one(world):
+    def behave(task, attempt):
+        left = {"x/y.txt": b"bad", "z.txt": b"bad"} if attempt == 1 else {"x": b"good"}
+        return Outcome(exit_code=1 if attempt == 1 else 0, files=left)
+
+    world.behave(behave)
+    job = job_of(Task("a", outputs=[Output("**", to="out", when="always")]))
+    assert world.drive(job).state == "failed"
+    run = world.drive(job)
+    outputs = run.directory / "outputs"
+    assert [p.relative_to(outputs).as_posix() for p in outputs.rglob("*")] == ["out", "out/x"]
+
+
+def test_fail_fast_is_not_forgotten_by_the_command_that_goes_on(world, flaky):
+    world.behave(flaky({"a": 9}))
+    job = job_of(one("a"), one("b"), one("c"), max_parallel=1, fail_fast=True)
+    driver = world.driver(job)
+    driver._announcer._observers.add(leave_after(driver, 1))
+    with pytest.raises(Detached):
+        driver.run()
+    world.record.close()
+    assert [t.state.value for t in world.drive(job).tasks] == ["failed", "canceled", "canceled"]
+
+
+def test_canceling_one_task_without_a_controller_starts_no_other(world):
+    world.behave(lambda *_: Outcome(polls=1000))
+    job = job_of(one("a"), one("b"))
+    driver = world.driver(job)
+    driver._announcer._observers.add(
+        lambda event: (
+            isinstance(event, TaskChanged) and event.new is TaskState.RUNNING and driver.detach(130)
+        )
+    )
+    with pytest.raises(Detached):
+        driver.run()
+    world.record.close()
+    Run.load(world.directory).cancel(["a"])
+    world.backend = type(world.backend)(lambda *_: Outcome(polls=1000), world.clock)
+    world.driver(job).cancel_only(["a"])
+    world.record.close()
+    assert [task_id for task_id, _ in world.backend.executions] == ["a"]
+
+
+def test_a_reduce_over_many_tasks_starts_after_the_last():
+    tasks = [one(f"t{n}") for n in range(3000)]
+    reduce = one("sum", depends_on=[task.id for task in tasks])
+    rows = {t.id: TaskRow(position=n, id=t.id) for n, t in enumerate([*tasks, reduce])}
+    plan = plan_job(job_of(*tasks, reduce))
+    schedule = Schedule(plan.tasks, rows)
+    schedule.take(0.0, 3000)
+    for task in tasks:
+        rows[task.id].state = TaskState.SUCCEEDED
+        assert schedule.ended(task.id) == []
+    assert schedule.take(0.0, 10) == ["sum"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,13 +45,18 @@ def prepared(the_job: bc.Job, **options):
     return made
 
 
+def stem(run_id: str) -> str:
+    """Return the part of an id that the work decides."""
+    return run_id.rpartition("-")[0]
+
+
 def test_preparing_creates_nothing(here):
     prepared(job())
     assert list(here.iterdir()) == []
 
 
 def test_the_same_work_has_the_same_id():
-    assert prepared(job()).run_id == prepared(job()).run_id
+    assert stem(prepared(job()).run_id) == stem(prepared(job()).run_id)
 
 
 def test_the_id_can_be_part_of_any_name():
@@ -58,11 +64,18 @@ def test_the_id_can_be_part_of_any_name():
 
 
 def test_other_work_has_another_id():
-    assert prepared(job()).run_id != prepared(job("true > out")).run_id
+    assert stem(prepared(job()).run_id) != stem(prepared(job("true > out")).run_id)
+
+
+def test_the_same_work_in_two_directories_is_two_runs():
+    first, second = run_job(job(), directory="one"), run_job(job(), directory="two")
+    assert first.id != second.id
+    assert stem(first.id) == stem(second.id)
 
 
 def test_budgets_and_labels_do_not_make_other_work():
-    assert prepared(job()).run_id == prepared(job(retries=3, labels={"a": "b"})).run_id
+    other = job(retries=3, labels={"a": "b"})
+    assert stem(prepared(job()).run_id) == stem(prepared(other).run_id)
 
 
 def test_a_run_lies_below_the_runs_directory(here):
@@ -90,7 +103,7 @@ def test_running_again_answers_from_the_record():
 def test_fresh_starts_anew_beside_the_old_run():
     first = run_job(job())
     second = run_job(job(), fresh=True)
-    assert second.id == f"{first.id}-2"
+    assert (second.id != first.id, stem(second.id)) == (True, stem(first.id))
     assert run_job(job()).id == second.id
 
 
@@ -171,6 +184,43 @@ def test_a_damaged_record_is_rebuilt_and_the_user_is_told():
     assert [event.text for event in events if isinstance(event, Note)] == [
         "run.db was damaged, and has been rebuilt"
     ]
+
+
+def test_a_directory_that_was_moved_goes_on(here, monkeypatch):
+    (here / "old").mkdir()
+    (here / "old" / "in").write_text("x")
+    the_job = bc.Job(
+        "j", shell="exit 3", tasks=[bc.Task("a", resources=[bc.Resource("in", source="in")])]
+    )
+    monkeypatch.chdir(here / "old")
+    run = run_job(the_job)
+    clean_run(run, dry_run=False)
+    monkeypatch.chdir(here)
+    (here / "old").rename(here / "new")
+    monkeypatch.chdir(here / "new")
+    assert run_job(the_job).task("a").reason is bc.FailureReason.EXIT_CODE
+
+
+def test_more_retries_count_when_the_run_goes_on():
+    assert run_job(job("exit 3")).task("a").attempt == 1
+    assert run_job(job("exit 3", retries=2)).task("a").attempt == 4
+
+
+def test_an_output_may_be_called_like_one_of_our_temporary_files():
+    the_job = bc.Job("j", shell="echo x > .bc-data", tasks=[bc.Task("a", outputs=[".bc-data"])])
+    first = run_job(the_job).task("a")
+    assert run_job(the_job).task("a") == first
+
+
+def test_a_store_that_somebody_deleted_is_filled_again():
+    tasks = [bc.Task("a", resources=[bc.Resource("in", text="x")], outputs=["out"])]
+    the_job = bc.Job(
+        "j", shell="test -e $OK && cp in out", env={"OK": str(Path.cwd() / "ok")}, tasks=tasks
+    )
+    run = run_job(the_job)
+    shutil.rmtree(run.directory / "work")
+    Path("ok").touch()
+    assert run_job(the_job).state == "succeeded"
 
 
 def test_clean_lists_and_deletes_what_a_failed_run_left():

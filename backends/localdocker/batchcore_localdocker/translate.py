@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -167,7 +168,7 @@ def _bind(source: Path, target: str, *, read_only: bool) -> dict[str, Any]:
 def mount_source(mount: Mount, base: Path) -> Path | None:
     """Return the directory of this machine that a mount names, None for a store URL."""
     source = mount.source.removeprefix("file://")
-    return None if "://" in source else (base / Path(source).expanduser()).absolute()
+    return None if "://" in source else (base / os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path raises for an unknown user
 
 
 def exit_of(container: Mapping[str, Any], *, not_started: bool = False) -> Exit:
