@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -208,8 +209,15 @@ class Run:
                     code="BC5001",
                 )
 
-    def _record(self) -> _Reading:
-        return _Reading(self.directory)
+    @contextmanager
+    def _record(self) -> Iterator[Record]:
+        """Open the record for reading as long as a block."""
+        record = Record.read(self.directory)
+        try:
+            with record.errors():
+                yield record
+        finally:
+            record.close()
 
     def _in_order(self, row: TaskRow, outputs: list[Any]) -> list[Any]:
         """Sort a task's files by the outputs that named them."""
@@ -227,20 +235,6 @@ class Run:
     def __repr__(self) -> str:
         """Name the run and its state."""
         return f"<Run {self.id} on {self.header.backend}: {self.state}>"
-
-
-class _Reading:
-    """A record that is open for reading as long as a block."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def __enter__(self) -> Record:
-        self._record = Record.read(self._directory)
-        return self._record
-
-    def __exit__(self, *_error: object) -> None:
-        self._record.close()
 
 
 def _state(counts: dict[TaskState, int]) -> str:

@@ -19,6 +19,7 @@ from batchcore.backend import (
     TaskSubmission,
 )
 from batchcore.clock import Clock, SystemClock
+from batchcore.errors import BackendError
 from batchcore.local.engine import Engine, read_exit
 from batchcore.local.runner import Attempt, Runner
 from batchcore.plan import Plan
@@ -147,3 +148,9 @@ def _remove_tree(directory: Path) -> None:
     for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
         if os.path.lexists(directory):
             subprocess.run([*command, "--", str(directory)], check=False, capture_output=True)
+    if os.path.lexists(directory):
+        raise BackendError(
+            f"{directory} cannot be deleted",
+            hint="look who owns what is in it, delete it, and run the same command again",
+            where=str(directory),
+        )

@@ -3,6 +3,7 @@
 A few lines of POSIX sh stand between this process and the command, so that the command's end is
 written down even when the controller is killed first. They write their process id, send the two
 streams to the log files, run the command with its words untouched, and write its exit code.
+The file of the process id is made only once: of two shells for one attempt the second gives up.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from batchcore.states import FailureReason
 from batchcore.transfer.files import write_error
 
 _SCRIPT = """\
+set -C
+printf '%s\\n' "$$" >"$3" || exit 125
+set +C
 exec >"$1" 2>"$2"
-printf '%s\\n' "$$" >"$3"
 exit_file=$4
 shift 4
 trap : TERM INT HUP
 "$@"
 printf '%s\\n' "$?" >"$exit_file"
 """
+_TAKEN = 125
 _SLICE = 0.05
 _ADOPTION_SECONDS = 0.5
 _SWEEP_SECONDS = 10.0
@@ -107,7 +111,10 @@ class ProcessRunner:
             if not self._sleep_until_end(pid, attempt, timeout):
                 return None
             _signal_group(pid, signal.SIGKILL)
-        return _exit(attempt, self._children.pop(attempt.directory, None))
+        child = self._children.pop(attempt.directory, None)
+        if child is not None and child.wait() == _TAKEN and self._pid(attempt) is not None:
+            return self.wait(attempt, timeout)  # an earlier controller's shell was first
+        return _exit(attempt, child)
 
     def stop(self, attempt: Attempt, *, kill: bool) -> None:
         """Signal the whole process group."""

@@ -234,6 +234,32 @@ def test_a_process_that_is_gone_without_an_exit_code_is_a_lost_node(runner, atte
     assert runner.wait(made, 30).reason is FailureReason.NODE_LOST
 
 
+def test_of_two_shells_for_one_attempt_the_second_gives_up(attempt, tmp_path):
+    class Forgetful(ProcessRunner):
+        """Does not see in time that an earlier controller has started the attempt."""
+
+        looks = 0
+
+        def _pid(self, attempt):
+            self.looks += 1
+            return None if self.looks == 1 else super()._pid(attempt)
+
+        def _adopted(self, attempt):
+            return False
+
+    line = f"echo x >> {tmp_path}/count; while [ ! -e go ]; do sleep 0.02; done; exit 6"
+    made = attempt("sh", "-c", line)
+    start_in_another_process(made, tmp_path)
+    wait_for_file(tmp_path / "count")
+    runner = Forgetful(LocalProcessSettings())
+    assert runner.start(made) is None
+    (made.working_directory / "go").touch()
+    assert runner.wait(made, 30).code == 6
+    assert (tmp_path / "count").read_text() == "x\n"
+    runner.wake()
+    runner.close()
+
+
 def test_a_recycled_process_number_is_not_taken_for_the_task(runner, attempt):
     made = attempt("true")
     (made.control / "pid").write_text(f"{os.getpid()}\n")
@@ -271,6 +297,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
+
+
+def wait_for_file(path: Path) -> None:
+    """Return as soon as a task has made a file."""
+    deadline = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()
 
 
 def wait_for_line(attempt: Attempt) -> int:
