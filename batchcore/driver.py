@@ -14,19 +14,19 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from batchcore import crash, manifest
+from batchcore import crash
 from batchcore.announce import Announcer
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.clock import Clock, SystemClock
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Observers
 from batchcore.finish import finish
+from batchcore.ledger import Ledger
 from batchcore.patience import Patience
 from batchcore.record import Record, TaskRow
 from batchcore.requests import take_requests
-from batchcore.schedule import Schedule, backoff, may_retry, next_attempt
-from batchcore.states import Budget, FailureReason, TaskState, can_move
-from batchcore.transfer.collect import Collected
+from batchcore.schedule import Schedule, backoff, may_retry
+from batchcore.states import Budget, TaskState
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import stage, still_staged
 
@@ -70,7 +70,6 @@ class Driver:
         self._clock = clock or SystemClock()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._tasks = {task.id: task for task in record.header.plan.tasks}
-        self._rows: dict[str, TaskRow] = {}
         self._active: set[str] = set()
         self._in_flight: list[str] = []
         self._cursor = ""
@@ -127,7 +126,8 @@ class Driver:
                 self._end()
 
     def _begin(self) -> None:
-        self._rows = {row.id: row for row in self._record.rows()}
+        self._ledger = Ledger(self._record, self._announcer, self._clock)
+        self._rows = self._ledger.rows
         self._schedule = Schedule(self._tasks.values(), self._rows)
         in_flight = [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
         self._in_flight = self._schedule.drop(in_flight)
@@ -179,13 +179,7 @@ class Driver:
         room = limit - len(self._active)
         ready = [] if self._stopping else self._schedule.take(self._clock.now(), room)
         if ready:
-            fresh = [self._rows[task_id] for task_id in ready]
-            for row in fresh:
-                if row.state is TaskState.PENDING:
-                    self._announcer.changed(row, TaskState.QUEUED)
-                    row.state, row.attempt = TaskState.QUEUED, row.attempt + 1
-                row.submitted_at = self._clock.now()
-            self._record.save(fresh)
+            self._ledger.queue(ready)
             crash.reach("submit.recorded")
             self._send(ready)
             crash.reach("submit.accepted")
@@ -224,69 +218,30 @@ class Driver:
 
     def _apply(self, updates: Sequence[TaskUpdate]) -> None:
         """Believe what is news of the current attempt; ends are looked at one by one."""
-        moved: dict[str, TaskRow] = {}
-        ended: list[TaskUpdate] = []
-        for update in updates:
-            row = self._rows.get(update.task_id)
-            if row is None or update.attempt != row.attempt or row.id not in self._active:
-                continue
-            if update.state.final:
-                ended.append(update)
-            elif can_move(row.state, update.state):
-                self._announcer.changed(row, update.state)
-                row.state = update.state
-                row.node = update.node or row.node
-                row.started_at = update.started_at or row.started_at
-                moved[row.id] = row
-        self._record.save(moved.values())
-        for update in ended:
-            row = self._rows[update.task_id]
-            # An end that came twice was the end of one attempt.
-            if row.id in self._active and row.attempt == update.attempt and not self._detach:
+        current = [u for u in updates if u.task_id in self._active and self._ledger.is_current(u)]
+        self._ledger.move(update for update in current if not update.state.final)
+        for update in (update for update in current if update.state.final):
+            # Asked once more, as an end that came twice was the end of one attempt.
+            still = update.task_id in self._active and self._ledger.is_current(update)
+            if still and not self._detach:
                 self._finish(update)
 
     def _finish(self, update: TaskUpdate) -> None:
-        """Collect what an ended attempt left, decide what its end means, write it down."""
+        """Collect what an ended attempt left, and decide what its end means."""
         row, task = self._rows[update.task_id], self._tasks[update.task_id]
-        row.native, row.node = update.native, update.node or row.node
-        row.started_at = update.started_at or row.started_at
-        row.ended_at = update.ended_at or self._clock.now()
-        old = row.state
-        row.state = TaskState.FINALIZING
+        old = self._ledger.finalize(update)
         finished = self._patience.repeat(
             lambda: finish(self._record, self._backend, self._context, task, update)
         )
-        ending = finished.ending
         self._active.discard(row.id)
-        row.reason, row.exit_code, row.detail = ending.reason, ending.exit_code, ending.detail
-        budget = may_retry(row, task, ending)
-        row.state = ending.state
+        budget = may_retry(row, task, finished.ending)
         if budget is Budget.NONE:
-            files = finished.publish()
-            if row.state is TaskState.SUCCEEDED:
-                self._add_to_manifest(row, files)
-            self._record.save_end(row, files)
-            crash.reach("collect.recorded")
-            self._announcer.changed(row, row.state, old)
+            self._ledger.end(row, old, finished)
             self._after_end(row)
-            return
-        finished.discard()
-        self._record.save_attempt(row)
-        self._announcer.changed(row, TaskState.QUEUED, old)
-        next_attempt(row, budget)
-        self._record.save([row])
-        wait = backoff(row, budget, self._chance.random())
-        self._schedule.put_back(row.id, self._clock.now() + wait)
-
-    def _add_to_manifest(self, row: TaskRow, files: Sequence[Collected]) -> None:
-        published = manifest.Published(
-            task=row.id,
-            attempt=row.attempt,
-            files=tuple(files),
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-        )
-        manifest.add(self._record.directory, published)
+        else:
+            self._ledger.try_again(row, old, finished, budget)
+            wait = backoff(row, budget, self._chance.random())
+            self._schedule.put_back(row.id, self._clock.now() + wait)
 
     def _after_end(self, row: TaskRow) -> None:
         if row.state is TaskState.FAILED and self._policy.fail_fast:
@@ -296,27 +251,18 @@ class Driver:
 
     def _give_up(self, task_id: str) -> None:
         """End a task that can never start, and those that wait for it in turn."""
-        pending, given_up = [task_id], []
+        pending = [task_id]
         while pending:
-            row = self._rows[pending.pop()]
-            cause = self._schedule.blocked_by(row.id)
-            old, row.state = row.state, TaskState.FAILED
-            row.reason = FailureReason.DEPENDENCY
-            row.detail = f"it waits for {cause!r}, which {self._rows[cause].state}"
-            row.ended_at = self._clock.now()
-            self._announcer.changed(row, row.state, old)
-            given_up.append(row)
-            pending += self._schedule.ended(row.id)
-        self._record.save_unstarted(given_up)
+            blocked = pending.pop()
+            self._ledger.block(blocked, self._schedule.blocked_by(blocked))
+            pending += self._schedule.ended(blocked)
 
     def _handle_requests(self) -> None:
         """Act on what other processes ask of this run."""
         for request in take_requests(self._record.directory):
             wanted = [t for t in (request.task_ids or self._rows) if t in self._rows]
             rows = [self._rows[t] for t in wanted if not self._rows[t].state.final]
-            for row in rows:
-                row.canceling = True
-            self._record.save(rows)
+            self._ledger.flag_canceling(rows)
             self._cancel_unsent([row.id for row in rows])
             running = [row.id for row in rows if row.id in self._active]
             if running:
@@ -328,33 +274,17 @@ class Driver:
 
     def _cancel_unsent(self, task_ids: Sequence[str]) -> None:
         rows = [self._rows[task_id] for task_id in self._schedule.drop(task_ids)]
-        self._cancel_rows(rows, "canceled before it was started")
+        self._ledger.cancel(rows, "canceled before it was started")
         for row in rows:
             self._after_end(row)
-
-    def _cancel_rows(self, rows: Sequence[TaskRow], why: str) -> None:
-        """End tasks that no attempt of this command has been made for."""
-        for row in rows:
-            old, row.state = row.state, TaskState.CANCELED
-            row.detail, row.ended_at = why, self._clock.now()
-            self._announcer.changed(row, row.state, old)
-        self._record.save_unstarted(rows)
 
     def _end(self) -> str:
         """Say how the run ended; after a full success nothing but the results stays behind."""
         if self._stopping:
             left = [row for row in self._rows.values() if not row.state.final]
             self._schedule.drop([row.id for row in left])
-            self._cancel_rows(left, "not started: an earlier task failed")
-        count = dict.fromkeys(TaskState, 0)
-        for row in self._rows.values():
-            count[row.state] += 1
-        state = "succeeded"
-        if count[TaskState.FAILED]:
-            state = "failed"
-        elif count[TaskState.CANCELED]:
-            state = "canceled"
-        self._record.save_meta("state", state)
+            self._ledger.cancel(left, "not started: an earlier task failed")
+        state, count = self._ledger.conclude()
         crash.reach("run.ended")
         if state == "succeeded":
             self._record.settle()

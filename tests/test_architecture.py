@@ -25,6 +25,7 @@ LAYERS = (
     ("manage", "start"),
     ("signals",),
     ("driver",),
+    ("ledger",),
     ("finish",),
     ("announce", "identity", "resume", "run", "schedule"),
     ("features", "jobfile", "local", "manifest", "plugins", "record", "requests", "settings"),

@@ -512,3 +512,10 @@ def test_a_reduce_over_many_tasks_starts_after_the_last():
         rows[task.id].state = TaskState.SUCCEEDED
         assert schedule.ended(task.id) == []
     assert schedule.take(0.0, 10) == ["sum"]
+
+
+def test_a_long_chain_behind_a_failure_ends_without_recursion(world, flaky):
+    world.behave(flaky({"t0": 9}))
+    links = [one(f"t{n}", depends_on=[f"t{n - 1}"] if n else []) for n in range(1500)]
+    run = world.drive(job_of(*links))
+    assert run.tasks[-1].reason is FailureReason.DEPENDENCY

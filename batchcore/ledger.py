@@ -1,0 +1,132 @@
+"""What is known of every task of a run: in memory, on disk and told, always in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from batchcore import crash, manifest
+from batchcore.announce import Announcer
+from batchcore.backend import TaskUpdate
+from batchcore.clock import Clock
+from batchcore.finish import Finished
+from batchcore.record import Record, TaskRow
+from batchcore.schedule import next_attempt
+from batchcore.states import Budget, FailureReason, TaskState, can_move
+
+
+class Ledger:
+    """The rows of a run; every change goes through here, to the record and to the observers."""
+
+    def __init__(self, record: Record, announcer: Announcer, clock: Clock) -> None:
+        """Read the rows."""
+        self._record = record
+        self._announcer = announcer
+        self._clock = clock
+        self.rows = {row.id: row for row in record.rows()}
+
+    def queue(self, task_ids: Iterable[str]) -> None:
+        """Write down that these tasks are about to be submitted; a pending one gets its attempt."""
+        rows = [self.rows[task_id] for task_id in task_ids]
+        for row in rows:
+            if row.state is TaskState.PENDING:
+                self._announcer.changed(row, TaskState.QUEUED)
+                row.state, row.attempt = TaskState.QUEUED, row.attempt + 1
+            row.submitted_at = self._clock.now()
+        self._record.save(rows)
+
+    def is_current(self, update: TaskUpdate) -> bool:
+        """Return whether an update speaks of the attempt that a task is in."""
+        row = self.rows.get(update.task_id)
+        return row is not None and update.attempt == row.attempt and not row.state.final
+
+    def move(self, updates: Iterable[TaskUpdate]) -> None:
+        """Take over what has changed without ending; what would go back is not believed."""
+        moved: dict[str, TaskRow] = {}
+        for update in updates:
+            row = self.rows[update.task_id]
+            if can_move(row.state, update.state):
+                self._announcer.changed(row, update.state)
+                row.state = update.state
+                row.node = update.node or row.node
+                row.started_at = update.started_at or row.started_at
+                moved[row.id] = row
+        self._record.save(moved.values())
+
+    def finalize(self, update: TaskUpdate) -> TaskState:
+        """Note in memory that an attempt is being looked at; return the state before."""
+        row = self.rows[update.task_id]
+        row.native, row.node = update.native, update.node or row.node
+        row.started_at = update.started_at or row.started_at
+        row.ended_at = update.ended_at or self._clock.now()
+        old, row.state = row.state, TaskState.FINALIZING
+        return old
+
+    def end(self, row: TaskRow, old: TaskState, finished: Finished) -> None:
+        """Publish what a task left and write down its end."""
+        self._judge(row, finished)
+        files = finished.publish()
+        if row.state is TaskState.SUCCEEDED:
+            published = manifest.Published(
+                task=row.id,
+                attempt=row.attempt,
+                files=files,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+            )
+            manifest.add(self._record.directory, published)
+        self._record.save_end(row, files)
+        crash.reach("collect.recorded")
+        self._announcer.changed(row, row.state, old)
+
+    def try_again(self, row: TaskRow, old: TaskState, finished: Finished, budget: Budget) -> None:
+        """Write down the end of an attempt, and that another one follows, paid by `budget`."""
+        self._judge(row, finished)
+        finished.discard()
+        self._record.save_attempt(row)
+        self._announcer.changed(row, TaskState.QUEUED, old)
+        next_attempt(row, budget)
+        self._record.save([row])
+
+    def block(self, task_id: str, cause: str) -> None:
+        """Fail a task that can never start, because of how the task `cause` ended."""
+        row = self.rows[task_id]
+        row.reason = FailureReason.DEPENDENCY
+        row.detail = f"it waits for {cause!r}, which {self.rows[cause].state}"
+        self._end_unstarted(row, TaskState.FAILED)
+        self._record.save_unstarted([row])
+
+    def cancel(self, rows: Sequence[TaskRow], why: str) -> None:
+        """End tasks that no attempt of this command has been made for."""
+        for row in rows:
+            row.detail = why
+            self._end_unstarted(row, TaskState.CANCELED)
+        self._record.save_unstarted(rows)
+
+    def flag_canceling(self, rows: Sequence[TaskRow]) -> None:
+        """Write down that somebody wants these tasks to stop."""
+        for row in rows:
+            row.canceling = True
+        self._record.save(rows)
+
+    def conclude(self) -> tuple[str, Mapping[TaskState, int]]:
+        """Write down how the run ended and return it, with how many tasks ended in each state."""
+        count = dict.fromkeys(TaskState, 0)
+        for row in self.rows.values():
+            count[row.state] += 1
+        state = "succeeded"
+        if count[TaskState.FAILED]:
+            state = "failed"
+        elif count[TaskState.CANCELED]:
+            state = "canceled"
+        self._record.save_meta("state", state)
+        return state, count
+
+    def _judge(self, row: TaskRow, finished: Finished) -> None:
+        ending = finished.ending
+        row.state, row.reason = ending.state, ending.reason
+        row.exit_code, row.detail = ending.exit_code, ending.detail
+
+    def _end_unstarted(self, row: TaskRow, state: TaskState) -> None:
+        old, row.state = row.state, state
+        row.ended_at = self._clock.now()
+        self._announcer.changed(row, state, old)
