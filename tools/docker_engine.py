@@ -16,6 +16,10 @@ from pathlib import Path
 import machine
 
 LOG = Path("/var/log/batchcore-dockerd.log")
+PID_FILES = {
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
 START_SECONDS = 60
 
 
@@ -56,7 +60,23 @@ def _start_service() -> bool:
     return _silence() is None
 
 
+def _forget_dead_engine() -> None:
+    """Remove the pid files of an engine that was killed; a number of theirs may be in use again.
+
+    The engine refuses to start beside a pid file whose number lives, whoever that is (seen with
+    dockerd 20.10).
+    """
+    for path, program in PID_FILES.items():
+        try:
+            name = Path("/proc", path.read_text().strip(), "comm").read_text().strip()
+        except OSError:
+            name = ""
+        if name != program:
+            path.unlink(missing_ok=True)
+
+
 def _start(path: str) -> bool:
+    _forget_dead_engine()
     command = ["dockerd"]
     tini = shutil.which("tini-static")
     if shutil.which("docker-init") is None and tini is not None:
