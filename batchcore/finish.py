@@ -85,37 +85,22 @@ def _without_foreign(fetched: Fetched, task: PlannedTask, record: Record) -> Fet
 def _judge(
     update: TaskUpdate, refused: Refused | None, task: PlannedTask, record: Record
 ) -> Ending:
-    ending = Ending(
-        state=update.state,
-        reason=update.reason,
+    state, reason, detail = update.state, update.reason, update.detail
+    if state is TaskState.SUCCEEDED and update.exit_code != 0:
+        state, reason = TaskState.FAILED, FailureReason.BACKEND
+        detail = "the backend reported success without exit code 0"
+    elif state is TaskState.SUCCEEDED and refused is not None:
+        state, reason, detail = TaskState.FAILED, refused.reason, refused.detail
+    elif state is TaskState.FAILED:
+        reason = reason or FailureReason.BACKEND
+        detail = detail or last_line(record.log_path(task.id, update.attempt, "stderr"))
+    return Ending(
+        state=state,
+        reason=reason,
         exit_code=update.exit_code,
-        detail=update.detail,
+        detail=detail,
         retryable=update.retryable,
     )
-    if update.state is TaskState.SUCCEEDED and update.exit_code != 0:
-        return Ending(
-            state=TaskState.FAILED,
-            reason=FailureReason.BACKEND,
-            exit_code=update.exit_code,
-            detail="the backend reported success without exit code 0",
-        )
-    if update.state is TaskState.SUCCEEDED and refused is not None:
-        return Ending(
-            state=TaskState.FAILED,
-            reason=refused.reason,
-            exit_code=update.exit_code,
-            detail=refused.detail,
-        )
-    if update.state is TaskState.FAILED and not ending.detail:
-        log = record.log_path(task.id, update.attempt, "stderr")
-        return Ending(
-            state=ending.state,
-            reason=ending.reason or FailureReason.BACKEND,
-            exit_code=ending.exit_code,
-            detail=last_line(log),
-            retryable=ending.retryable,
-        )
-    return ending
 
 
 def last_line(log: Path, limit: int = 200) -> str:
