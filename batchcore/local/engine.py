@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -21,7 +22,7 @@ from batchcore.clock import Clock
 from batchcore.errors import BackendError, BatchcoreError, TransferError
 from batchcore.local.runner import Attempt, Exit, Runner
 from batchcore.states import FailureReason, TaskState
-from batchcore.transfer.files import write_whole
+from batchcore.transfer.files import write_error, write_whole
 
 _KILL_SECONDS = 30.0
 
@@ -86,7 +87,8 @@ class Engine:
                 else:
                     kept.append(attempt)
             self._queue = kept
-            running = [a for a in self._active.values() if a.task.id in wanted & self._started]
+            stopping = wanted & self._started
+            running = [a for a in self._active.values() if a.task.id in stopping]
             self._changed.notify_all()
         for attempt in running:
             self._terminate(attempt)
@@ -135,7 +137,7 @@ class Engine:
                 end = self._run(attempt)
             except Exception as exc:  # noqa: BLE001 - a bug must end the task, not the slot
                 self._give_up(attempt)
-                end = _as_exit(exc)
+                end = _as_exit(exc, attempt)
             with self._changed:
                 self._active.pop(attempt.task.id, None)
                 self._started.discard(attempt.task.id)
@@ -192,7 +194,7 @@ class Engine:
 
     def _supervise(self, attempt: Attempt) -> Exit | None:
         """Wait for a started command, and stop it when its time is over."""
-        started = _started_at(attempt)
+        started = _started_at(attempt, self._clock.now())
         self._tell(attempt, TaskState.RUNNING, started)
         with self._changed:
             self._started.add(attempt.task.id)
@@ -281,12 +283,18 @@ def read_exit(attempt: Attempt) -> Exit | None:
         return None
 
 
-def _started_at(attempt: Attempt) -> float:
-    """Return when the command was started, by an earlier controller perhaps."""
+def _started_at(attempt: Attempt, now: float) -> float:
+    """Return when the command was started, by an earlier controller perhaps.
+
+    A disk that is too full to remember it is no reason to stop a command that runs.
+    """
     mark = attempt.control / "started"
-    if not mark.exists():
-        mark.touch()
-    return mark.stat().st_mtime
+    try:
+        if not mark.exists():
+            mark.touch()
+        return mark.stat().st_mtime
+    except OSError:
+        return now
 
 
 def _weight(attempt: Attempt, slots: int) -> int:
@@ -295,7 +303,9 @@ def _weight(attempt: Attempt, slots: int) -> int:
     return max(1, min(slots, -int(-cpus // 1)))
 
 
-def _as_exit(error: Exception) -> Exit:
+def _as_exit(error: Exception, attempt: Attempt) -> Exit:
+    if isinstance(error, OSError):
+        error = write_error(Path(error.filename or attempt.directory), error)
     if not isinstance(error, BatchcoreError):
         detail = f"{error.__class__.__name__}: {error}"
         return Exit(reason=FailureReason.BACKEND, detail=detail, retryable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +206,7 @@ def test_a_task_that_finished_well_before_the_cancel_reached_it_has_succeeded(
         (BackendError("down", transient=True), FailureReason.BACKEND, True),
         (BackendError("refused"), FailureReason.BACKEND, False),
         (RuntimeError("a bug"), FailureReason.BACKEND, False),
+        (OSError(errno.ENOSPC, "full"), FailureReason.RESOURCE, False),
     ],
 )
 def test_an_error_ends_the_task_and_not_the_slot(
@@ -227,3 +229,9 @@ def test_close_leaves_running_commands_alone(runner, attempt):
     engine.close()
     assert runner.stops == []
     assert not (made.control / "exit.json").exists()
+
+
+def test_a_full_disk_is_called_one(engine, runner, attempt):
+    runner.problem = OSError(errno.ENOSPC, "No space left on device", "/there")
+    engine.submit([attempt("a")])
+    assert until_end(engine, "a").detail == "the disk is full: /there cannot be written"
