@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchcore.backend import RunContext, TaskSubmission
-from batchcore.errors import JobError
+from batchcore.errors import BackendError, JobError
 from batchcore.local.factory import create
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.model import Job, Output, Requirements, Resource, Task
@@ -261,3 +261,16 @@ def test_a_tree_that_is_hard_to_delete_is_deleted(live):
     one.until(TaskState.SUCCEEDED)
     one.backend.release(one.run, dry_run=False)
     assert not (one.run.directory / "work").exists()
+
+
+def test_what_cannot_be_deleted_is_named(live, tmp_path, monkeypatch):
+    one = live("true")
+    one.until(TaskState.SUCCEEDED)
+    with monkeypatch.context() as context:
+        context.setenv("PATH", str(tmp_path / "no-tools"))
+        (tmp_path / "no-tools").mkdir()
+        for name in ("rm", "chmod"):
+            (tmp_path / "no-tools" / name).write_text("#!/bin/sh\nexit 1\n")
+            (tmp_path / "no-tools" / name).chmod(0o755)
+        with pytest.raises(BackendError, match="work cannot be deleted"):
+            one.backend.release(one.run, dry_run=False)
