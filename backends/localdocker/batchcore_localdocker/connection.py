@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, slots: int | None) -> None:
         """Keep how many threads may call at once; nothing is connected."""
-        self._slots = slots or os.cpu_count() or 1
+        self.slots = slots or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._client: APIClient | None = None
 
@@ -33,7 +33,7 @@ class Connection:
         """The client; raises `EnvironmentNotReady` while no daemon answers."""
         with self._lock:
             if self._client is None:
-                self._client = connect(self._slots + _SPARE_CONNECTIONS)
+                self._client = connect(self.slots + _SPARE_CONNECTIONS)
             return self._client
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
@@ -14,6 +15,7 @@ from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.errors import status_of
 
 _CONFLICT = 409
+_AT_ONCE = 8
 
 
 class Containers:
@@ -92,6 +94,12 @@ class Containers:
         except sdk.APIError as exc:
             if status_of(exc) != _CONFLICT:  # its removal is under way
                 raise
+
+    def remove_all(self, idents: Sequence[str]) -> None:
+        """Remove several at once: most of the time each takes is spent waiting."""
+        if idents:
+            with ThreadPoolExecutor(min(len(idents), _AT_ONCE), "batchcore-remove") as pool:
+                list(pool.map(self.remove, idents))
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         """Return every container of a run, ended ones too, in one call."""

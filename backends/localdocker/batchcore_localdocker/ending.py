@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from batchcore.errors import BackendError
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
-from batchcore_localdocker.translate import NOT_STARTED, exit_of, writes_own_logs
+from batchcore_localdocker.exits import exit_of, writes_own_logs
+from batchcore_localdocker.translate import NOT_STARTED
 
 # Exit codes of a container that something else ended: KILL, TERM, and what a daemon writes down
 # that finds a container gone after it was itself away.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,20 +20,18 @@ from batchcore_localdocker.check import check_plan
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.containers import Containers
 from batchcore_localdocker.ending import read_exit
-from batchcore_localdocker.errors import docker_errors, explanation, status_of, timed_out
+from batchcore_localdocker.errors import docker_errors, timed_out
 from batchcore_localdocker.images import Images
+from batchcore_localdocker.launch import Launcher
 from batchcore_localdocker.patience import Patience
 from batchcore_localdocker.pull import pull
 from batchcore_localdocker.settings import LocalDockerSettings
-from batchcore_localdocker.translate import container_config, container_name
+from batchcore_localdocker.translate import container_name
 
 PATIENCE_SECONDS = 120.0
 
 _SLICE = 1.0
 _SHORTEST_SLICE = 0.05
-_SERVER_ERROR = 500
-# The programs that make a container's processes; what they report will not change by itself.
-_CONTAINER_MAKERS = ("OCI runtime", "runc")
 
 
 class DockerRunner:
@@ -53,10 +50,11 @@ class DockerRunner:
     ) -> None:
         """Keep the settings; `user` is ``uid:gid``, default the caller's. Nothing is connected."""
         self._settings = settings
-        self._user = user or f"{os.getuid()}:{os.getgid()}"
         self._connection = Connection(settings.slots)
         self._containers = Containers(self._connection)
         self._images = Images(self._connection, settings.platform)
+        self._launcher = Launcher(settings, user, self._connection, self._containers, self._images)
+        self._networks = self._launcher.networks
         self._fetched: set[str] = set()
         self._stopped: set[str] = set()
         self._contact_lost: set[str] = set()
@@ -73,6 +71,7 @@ class DockerRunner:
         Raises `BackendError`: permanent where an image cannot be had, transient where its
         registry failed to answer several times.
         """
+        self._launcher.expect(len(tasks))
         for name in dict.fromkeys(task.image for task in tasks if task.image):
             if name in self._fetched:
                 continue
@@ -95,47 +94,7 @@ class DockerRunner:
         Raises `Conflict` where the container's name is taken by something that is not this
         attempt's. Transient: the daemon did not answer; asking again adopts what was made.
         """
-        return self._patience.repeat(lambda: self._create_or_adopt(attempt))
-
-    def _create_or_adopt(self, attempt: Attempt) -> Exit | None:
-        image = attempt.task.image or ""
-        with docker_errors(f"starting task {attempt.task.id!r}"):
-            facts = self._images.facts(image, attempt.run_id)
-            try:
-                created = facts is not None and self._containers.create(
-                    attempt,
-                    container_config(attempt, facts, self._settings, self._user),
-                    self._settings.platform,
-                )
-            except sdk.ImageNotFound:
-                self._images.forget(image)
-                return _no_image(image)
-            except sdk.APIError as exc:
-                return _refused(exc)
-            if not created:
-                container = self._containers.find(attempt)
-                if container is None and facts is None:
-                    return _no_image(image)
-                if container is None:
-                    raise _vanished(attempt)
-                if container["State"]["Status"] != "created":
-                    return None
-            return self._start(attempt)
-
-    def _start(self, attempt: Attempt) -> Exit | None:
-        ident = self._containers.ident(attempt)
-        if ident is None:
-            raise _vanished(attempt)
-        try:
-            self._connection.client.start(ident)
-        except sdk.NotFound as exc:
-            self._containers.forget(attempt)
-            raise _vanished(attempt) from exc
-        except sdk.APIError as exc:
-            failure = _refused(exc)
-            self._containers.remove(ident)
-            return failure
-        return None
+        return self._patience.repeat(lambda: self._launcher.start(attempt))
 
     def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
         """Wait for the container's end; on return of an `Exit` the logs are complete files.
@@ -219,6 +178,7 @@ class DockerRunner:
 
         self._patience.repeat(delete)
         self._containers.forget(attempt)
+        self._networks.leave(attempt)
         self._stopped.discard(container_name(attempt))
         self._contact_lost.discard(container_name(attempt))
 
@@ -233,44 +193,19 @@ class DockerRunner:
     def sweep(self, run_id: str, work: Path) -> None:  # noqa: ARG002 - the protocol's
         """Kill and delete every container of the run."""
         with docker_errors(f"removing the containers of run {run_id}"):
-            for found in self._containers.of_run(run_id):
-                self._containers.remove(found["Id"])
+            found = self._containers.of_run(run_id)
+            self._containers.remove_all([container["Id"] for container in found])
+        self._networks.forget(run_id)
 
     def wake(self) -> None:
         """Make every `wait` return within about a second, and none block any more."""
         self._woken.set()
 
     def close(self) -> None:
-        """Let go of the connections to the daemon; containers go on."""
+        """Let go of the connections to the daemon; containers of attempts go on."""
+        self._networks.close()
         self._connection.close()
-
-
-def _no_image(image: str) -> Exit:
-    return Exit(
-        reason=FailureReason.IMAGE,
-        detail=f"there is no image {image!r} on this machine any more",
-        retryable=False,
-    )
 
 
 def _gone(name: str) -> Exit:
     return Exit(reason=FailureReason.NODE_LOST, detail=f"the container {name} was removed")
-
-
-def _vanished(attempt: Attempt) -> BackendError:
-    return BackendError(
-        f"the container of task {attempt.task.id!r} vanished while it was made", transient=True
-    )
-
-
-def _refused(exc: sdk.APIError) -> Exit:
-    """Return the end of an attempt that the daemon refuses; raise what may pass."""
-    text = explanation(exc)
-    if (status_of(exc) or 0) >= _SERVER_ERROR and not any(w in text for w in _CONTAINER_MAKERS):
-        raise exc
-    return Exit(
-        reason=FailureReason.START_FAILED,
-        detail=f"Docker refused to start it: {text}",
-        native=str(status_of(exc)),
-        retryable=False,
-    )

@@ -17,7 +17,8 @@ class LocalDockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     compute and need no other machine. `platform` asks for images of another kind than the
     daemon's own, such as ``"linux/amd64"``. `pull` says when images are fetched: if they are
     ``"missing"`` here, ``"always"`` before a run, or ``"never"``. `pids_limit` is how many
-    processes and threads one task may have.
+    processes and threads one task may have. `read_only` lets a task write to its own directory
+    and ``/tmp`` alone, and not to the rest of its image.
     """
 
     slots: Count | None = None
@@ -25,3 +26,4 @@ class LocalDockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     platform: str | None = None
     pull: Literal["missing", "always", "never"] = "missing"
     pids_limit: Count = 4096
+    read_only: bool = False

@@ -1,4 +1,4 @@
-"""From an attempt to the container that runs it, and from a container's state to an `Exit`."""
+"""From an attempt to the container that runs it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import Struct
 
-from batchcore import units
 from batchcore.local.environment import NODE_ROOT, worker_environment
-from batchcore.local.runner import Attempt, Exit
-from batchcore.model import Mount
-from batchcore.states import FailureReason
+from batchcore.local.runner import Attempt
+from batchcore.model import Mount, Requirements
 from batchcore_localdocker.settings import LocalDockerSettings
 
 RUN_LABEL = "batchcore.run"
+COPIED_LABEL = "batchcore.copied"
+SECRETS_DIRECTORY = "/run/secrets"
 NOT_STARTED = ".batchcore-not-started"
 LOG_SIZE = "1g"
 
+# What root in a container needs to be of use; never what reaches beyond the container.
+ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+
 _OWN_LABELS = "batchcore."
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NOT_FOUND = 127
-_NOT_EXECUTABLE = 126
 
 # The shell's words are the user's argv, untouched. It sets no variable, as one of that name may
 # be in the environment. A command that cannot be executed leaves a file, so that it is told apart
@@ -60,6 +60,20 @@ class ImageFacts(Struct, frozen=True, kw_only=True):
         return self.has_shell and all(_NAME.fullmatch(name) for name in self.env)
 
 
+class Placement(Struct, frozen=True, kw_only=True):
+    """What is decided for an attempt's container beside what its task says.
+
+    `user` is ``uid:gid``. `network` is a NetworkMode of Docker. `copied` says that the daemon
+    cannot share the task's directory with this machine: files are copied in and out. `secrets`
+    is the directory of this machine that holds the attempt's secrets.
+    """
+
+    user: str
+    network: str
+    copied: bool = False
+    secrets: Path | None = None
+
+
 def container_name(attempt: Attempt) -> str:
     """Return the container's name, the same in every process that asks."""
     return f"bc-{attempt.run_id}-{attempt.task.id}-{attempt.number}"
@@ -86,7 +100,7 @@ def task_directory(attempt: Attempt) -> PurePosixPath:
 
 
 def container_config(
-    attempt: Attempt, image: ImageFacts, settings: LocalDockerSettings, user: str
+    attempt: Attempt, image: ImageFacts, settings: LocalDockerSettings, place: Placement
 ) -> dict[str, Any]:
     """Return the body of the request that creates an attempt's container.
 
@@ -108,13 +122,14 @@ def container_config(
             **{k: str(v) for k, v in task.labels.items() if not k.startswith(_OWN_LABELS)},
             **identity_labels(attempt),
             "batchcore.image": task.image or "",
+            **({COPIED_LABEL: "yes"} if place.copied else {}),
         },
         "WorkingDir": str(inside / "wd"),
-        "User": user,
+        "User": place.user,
         "Tty": False,
         "OpenStdin": False,
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(attempt, image, settings),
+        "HostConfig": _host_config(attempt, image, settings, place),
     }
     if image.uses_shell:
         config["Entrypoint"] = ["/bin/sh", "-c", _script(inside), "sh"]
@@ -131,20 +146,12 @@ def _script(inside: PurePosixPath) -> str:
 
 
 def _host_config(
-    attempt: Attempt, image: ImageFacts, settings: LocalDockerSettings
+    attempt: Attempt, image: ImageFacts, settings: LocalDockerSettings, place: Placement
 ) -> dict[str, Any]:
-    wanted = attempt.task.requirements
     log = {"Type": "local", "Config": {"max-size": LOG_SIZE, "max-file": "2"}}
     config: dict[str, Any] = {
-        "Mounts": [
-            _bind(attempt.task_directory, str(task_directory(attempt)), read_only=False),
-            *(
-                _bind(source, mount.path, read_only=mount.read_only)
-                for mount in attempt.task.mounts
-                if (source := mount_source(mount, attempt.base)) is not None
-            ),
-        ],
-        "NetworkMode": settings.network,
+        "Mounts": _mounts(attempt, place),
+        "NetworkMode": place.network,
         "Init": True,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
@@ -152,13 +159,39 @@ def _host_config(
         "LogConfig": {"Type": "none", "Config": {}} if image.uses_shell else log,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
+        **_limits(attempt.task.requirements),
     }
+    if attempt.task.user == "root":
+        config["CapAdd"] = list(ROOT_CAPABILITIES)
+    if settings.read_only:
+        config["ReadonlyRootfs"] = True
+        config["Tmpfs"] = {"/tmp": "rw,nosuid,nodev,mode=1777"}  # noqa: S108 - in the container
+    return config
+
+
+def _limits(wanted: Requirements) -> dict[str, Any]:
+    config: dict[str, Any] = {}
     if wanted.cpus is not None:
         config["NanoCpus"] = int(wanted.cpus * 1e9)
     if wanted.memory_bytes is not None:
         config["Memory"] = wanted.memory_bytes
         config["MemorySwap"] = wanted.memory_bytes  # memory and swap together: no swap
+    if wanted.gpus:
+        config["DeviceRequests"] = [{"Count": wanted.gpus, "Capabilities": [["gpu"]]}]
     return config
+
+
+def _mounts(attempt: Attempt, place: Placement) -> list[dict[str, Any]]:
+    mounts = []
+    if not place.copied:
+        mounts.append(_bind(attempt.task_directory, str(task_directory(attempt)), read_only=False))
+    if place.secrets is not None:
+        mounts.append(_bind(place.secrets, SECRETS_DIRECTORY, read_only=True))
+    return mounts + [
+        _bind(source, mount.path, read_only=mount.read_only)
+        for mount in attempt.task.mounts
+        if (source := mount_source(mount, attempt.base)) is not None
+    ]
 
 
 def _bind(source: Path, target: str, *, read_only: bool) -> dict[str, Any]:
@@ -169,72 +202,3 @@ def mount_source(mount: Mount, base: Path) -> Path | None:
     """Return the directory of this machine that a mount names, None for a store URL."""
     source = mount.source.removeprefix("file://")
     return None if "://" in source else (base / os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path raises for an unknown user
-
-
-def exit_of(container: Mapping[str, Any], *, not_started: bool = False) -> Exit:
-    """Return how an ended container ended; `not_started`: its command was never executed.
-
-    The flag OOMKilled counts and not the code, as a shell may turn a killed child into any code;
-    with exit code 0 the command has coped, which is no failure.
-    """
-    state, limit = container["State"], container["HostConfig"].get("Memory") or 0
-    started, ended = _times(state)
-    native = str(container["Id"])[:12]
-    code = int(state["ExitCode"])
-    if not_started or state["Status"] == "created":
-        return Exit(
-            reason=FailureReason.START_FAILED,
-            detail=_start_detail(container, code),
-            native=native,
-            retryable=False,
-            started_at=started,
-            ended_at=ended,
-        )
-    if state.get("OOMKilled"):
-        most = f"its limit of {units.show_bytes(limit)}" if limit else "what this machine has"
-        return Exit(
-            code=code,
-            reason=FailureReason.OUT_OF_MEMORY if code else None,
-            detail=f"a process of the task was killed: it needed more memory than {most}",
-            native=native,
-            started_at=started,
-            ended_at=ended,
-        )
-    detail = " ".join(str(state.get("Error", "")).split())
-    return Exit(code=code, detail=detail, native=native, started_at=started, ended_at=ended)
-
-
-def _start_detail(container: Mapping[str, Any], code: int) -> str:
-    """Say which program could not be started, and why."""
-    config = container["Config"]
-    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
-    if writes_own_logs(container):
-        words = list(config.get("Cmd") or ())
-    program = repr(words[0]) if words else "the command"
-    image = (config.get("Labels") or {}).get("batchcore.image") or config["Image"]
-    error = " ".join(str(container["State"].get("Error", "")).split())
-    if code == _NOT_FOUND:
-        return f"there is no program {program} in the image {image!r}"
-    if code == _NOT_EXECUTABLE:
-        return f"{program} in the image {image!r} may not be executed"
-    return f"{program} could not be started in the image {image!r}" + (error and f": {error}")
-
-
-def writes_own_logs(container: Mapping[str, Any]) -> bool:
-    """Return whether the logs go to files by themselves, and not through the daemon."""
-    return bool(container["HostConfig"]["LogConfig"]["Type"] == "none")
-
-
-def _times(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return both times in order: Docker has been seen to end a container before its start."""
-    started, ended = seconds(state.get("StartedAt")), seconds(state.get("FinishedAt"))
-    if started is not None and ended is not None:
-        ended = max(started, ended)
-    return started, ended
-
-
-def seconds(text: str | None) -> float | None:
-    """Return one of Docker's times as seconds since the epoch; its year 1 means never."""
-    if not text or text.startswith("0001-"):
-        return None
-    return datetime.fromisoformat(text).timestamp()

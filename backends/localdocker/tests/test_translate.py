@@ -13,18 +13,18 @@ from batchcore.local.runner import Attempt
 from batchcore.model import Mount, Requirements
 from batchcore.plan import PlannedTask
 from batchcore.states import FailureReason
+from batchcore_localdocker.exits import exit_of, seconds
 from batchcore_localdocker.images import digest_of, refused
 from batchcore_localdocker.plugin import batchcore_register_backend
 from batchcore_localdocker.pull import Progress
 from batchcore_localdocker.settings import LocalDockerSettings
 from batchcore_localdocker.translate import (
     ImageFacts,
+    Placement,
     belongs,
     container_config,
     container_name,
-    exit_of,
     mount_source,
-    seconds,
 )
 
 SHELL = ImageFacts(id="sha256:1", entrypoint=("/entry", "-x"), env=("PATH",), has_shell=True)
@@ -36,8 +36,13 @@ def attempt(**fields: Any) -> Attempt:
     return Attempt(run_id="r-1", task=task, number=2, directory=Path("/d"), base=Path("/base"))
 
 
-def config(image: ImageFacts = SHELL, settings: Any = None, **fields: Any) -> dict[str, Any]:
-    return container_config(attempt(**fields), image, settings or LocalDockerSettings(), "1000:100")
+PLACE = Placement(user="1000:100", network="bridge")
+
+
+def config(
+    image: ImageFacts = SHELL, settings: Any = None, place: Placement = PLACE, **fields: Any
+) -> dict[str, Any]:
+    return container_config(attempt(**fields), image, settings or LocalDockerSettings(), place)
 
 
 def ended(**state: Any) -> dict[str, Any]:
@@ -94,10 +99,44 @@ def test_requirements_become_limits() -> None:
     assert host["Memory"] == host["MemorySwap"] == 64 * 2**20
 
 
+def test_gpus_are_asked_of_the_daemon() -> None:
+    host = config(requirements=Requirements(gpus=2))["HostConfig"]
+    assert host["DeviceRequests"] == [{"Count": 2, "Capabilities": [["gpu"]]}]
+
+
 def test_settings_reach_the_container() -> None:
-    host = config(settings=LocalDockerSettings(network="none", pids_limit=7))["HostConfig"]
-    assert host["NetworkMode"] == "none"
+    host = config(settings=LocalDockerSettings(read_only=True, pids_limit=7))["HostConfig"]
     assert host["PidsLimit"] == 7
+    assert host["ReadonlyRootfs"] is True
+    assert list(host["Tmpfs"]) == ["/tmp"]
+
+
+def test_the_network_is_the_one_of_the_placement() -> None:
+    place = Placement(user="1000:100", network="container:1")
+    assert config(place=place)["HostConfig"]["NetworkMode"] == "container:1"
+
+
+def test_copied_files_are_not_shared_with_the_machine() -> None:
+    made = config(place=Placement(user="0:0", network="bridge", copied=True), user="root")
+    assert made["HostConfig"]["Mounts"] == []
+    assert made["Labels"]["batchcore.copied"] == "yes"
+
+
+def test_root_in_a_container_has_what_concerns_files_and_users_alone() -> None:
+    host = config(user="root")["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["CapAdd"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+
+
+def test_secrets_are_shown_for_reading() -> None:
+    place = Placement(user="1000:100", network="bridge", secrets=Path("/memory/s"))
+    assert config(place=place)["HostConfig"]["Mounts"][-1] == {
+        "Type": "bind",
+        "Source": "/memory/s",
+        "Target": "/run/secrets",
+        "ReadOnly": True,
+    }
 
 
 def test_the_shell_gets_the_words_as_they_are() -> None:
