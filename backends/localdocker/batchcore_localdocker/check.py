@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from docker.utils import parse_repository_tag  # noqa: TID253 - only loaded once
 
 from batchcore.backend import Check
 from batchcore.errors import BackendError, EnvironmentNotReady, Problem
+from batchcore.local import secretfiles
 from batchcore.local.capacity import beyond_capacity, beyond_disk
 from batchcore.plan import Plan
 from batchcore_localdocker.connection import Connection
@@ -27,7 +29,7 @@ def check_plan(
     """Find what the daemon, the images and this machine lack; fingerprint the images.
 
     Raises `EnvironmentNotReady` where no daemon answers, where it cannot run Linux containers,
-    or where an image is not here and its registry does not answer.
+    where an image is not here and its registry does not answer, or where secrets have no place.
     """
     with docker_errors("asking what the daemon is"):
         info: Mapping[str, Any] = connection.client.info()
@@ -36,13 +38,16 @@ def check_plan(
             f"the Docker daemon runs {info.get('OSType')} containers, and tasks need Linux ones",
             hint="switch Docker Desktop to Linux containers",
         )
+    if any(task.secrets for task in plan.tasks):
+        secretfiles.place(os.environ)
     problems = [
         *_image_less(plan),
         *_sizes(plan, info),
+        *_gpus(plan, info),
         *beyond_disk(plan),
         *_mounts(plan),
     ]
-    notes = [*_notes(plan, connection, info)]
+    notes = [*_notes(plan, info)]
     fingerprint = {}
     for name, index in _first_uses(plan).items():
         try:
@@ -109,6 +114,19 @@ def _sizes(plan: Plan, info: Mapping[str, Any]) -> Iterator[Problem]:
     )
 
 
+def _gpus(plan: Plan, info: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find out whether the daemon can hand out GPUs at all; it does not say how many it has."""
+    asking = [index for index, task in enumerate(plan.tasks) if task.requirements.gpus]
+    if asking and "nvidia" not in (info.get("Runtimes") or {}):
+        yield Problem(
+            code="BC2501",
+            reason="a task asks for gpus, and the Docker daemon has no runtime for them",
+            hint="install NVIDIA's Container Toolkit where the daemon runs, "
+            "or leave out requirements.gpus",
+            key=f"tasks[{asking[0]}].requirements.gpus",
+        )
+
+
 def _mounts(plan: Plan) -> Iterator[Problem]:
     """Find mounts that cannot be made; one that many tasks share is named once."""
     seen = set()
@@ -135,10 +153,7 @@ def _mounts(plan: Plan) -> Iterator[Problem]:
                 )
 
 
-def _notes(plan: Plan, connection: Connection, info: Mapping[str, Any]) -> Iterator[str]:
-    host = str(connection.client.base_url)
-    if not host.startswith("http+docker://local"):
-        yield f"the Docker daemon at {host} must see this machine's directories at the same paths"
+def _notes(plan: Plan, info: Mapping[str, Any]) -> Iterator[str]:
     limited = any(task.requirements.memory_bytes for task in plan.tasks)
     if limited and not info.get("MemoryLimit", True):
         yield "this Docker daemon cannot limit memory: the tasks' requirements are not enforced"

@@ -8,7 +8,7 @@ from typing import Any
 
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
 
-from batchcore.errors import Conflict
+from batchcore.errors import BackendError, Conflict
 from batchcore.local.runner import Attempt
 from batchcore_localdocker import translate
 from batchcore_localdocker.connection import Connection
@@ -30,8 +30,11 @@ class Containers:
         self._connection = connection
         self._ids: dict[str, str] = {}
 
-    def create(self, attempt: Attempt, config: Mapping[str, Any], platform: str | None) -> bool:
-        """Create the attempt's container; False where there is one of its name."""
+    def create(self, attempt: Attempt, config: Mapping[str, Any], platform: str | None) -> str:
+        """Create the attempt's container and return its id.
+
+        Raises `BackendError` (transient) where one of its name has just been created.
+        """
         name = translate.container_name(attempt)
         try:
             made = self._connection.client.create_container_from_config(  # type: ignore[no-untyped-call]
@@ -40,9 +43,11 @@ class Containers:
         except sdk.APIError as exc:
             if status_of(exc) != _CONFLICT:
                 raise
-            return False
+            raise BackendError(
+                f"another controller makes the container {name!r}", transient=True
+            ) from exc
         self._ids[name] = made["Id"]
-        return True
+        return str(made["Id"])
 
     def find(self, attempt: Attempt) -> Mapping[str, Any] | None:
         """Return the attempt's container as the daemon describes it, None where there is none.

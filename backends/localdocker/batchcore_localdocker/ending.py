@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from batchcore.errors import BackendError
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
+from batchcore_localdocker.copying import receive
 from batchcore_localdocker.exits import exit_of, writes_own_logs
-from batchcore_localdocker.translate import NOT_STARTED
+from batchcore_localdocker.translate import NOT_STARTED, is_copied, task_directory
 
 # Exit codes of a container that something else ended: KILL, TERM, and what a daemon writes down
 # that finds a container gone after it was itself away.
@@ -43,6 +44,9 @@ def read_exit(
     `stopped` says that this runner has stopped it, `contact_lost` that the daemon was away while
     it ran. Raises the SDK's exceptions and `BackendError`.
     """
+    if is_copied(container):
+        source = task_directory(attempt)
+        receive(client, container["Id"], source, attempt.task_directory)
     if writes_own_logs(container):
         # The task directory was the worker's to write: only that something is there counts.
         not_started = os.path.lexists(attempt.task_directory / NOT_STARTED)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import threading
+from pathlib import Path
 
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
 
 from batchcore.errors import BackendError
+from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
+from batchcore_localdocker import copying
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.containers import Containers
 from batchcore_localdocker.errors import docker_errors, explanation, status_of
 from batchcore_localdocker.images import Images
 from batchcore_localdocker.networks import Networks
 from batchcore_localdocker.settings import LocalDockerSettings
-from batchcore_localdocker.translate import ImageFacts, Placement, container_config
+from batchcore_localdocker.sharing import daemon_sees
+from batchcore_localdocker.translate import (
+    RUN_LABEL,
+    ImageFacts,
+    Placement,
+    container_config,
+    task_directory,
+)
 
 _ROOT = "0:0"
 _SERVER_ERROR = 500
@@ -24,7 +35,7 @@ _CONTAINER_MAKERS = ("OCI runtime", "runc")
 
 
 class Launcher:
-    """Starts attempts; asking again adopts what was made before."""
+    """Starts attempts; asking again adopts what was started before."""
 
     def __init__(
         self,
@@ -42,75 +53,103 @@ class Launcher:
         self._images = images
         self.networks = Networks(connection, containers, settings.network)
         self._expected = 0
+        self._lock = threading.Lock()
+        self._seen: dict[Path, bool] = {}
 
     def expect(self, count: int) -> None:
         """Say that so many attempts will be started: a few are not worth a network kept ready."""
         self._expected += count
 
     def start(self, attempt: Attempt) -> Exit | None:
-        """Create and start the attempt's container, or adopt the one that is there.
+        """Create and start the attempt's container, or adopt the one that has been started.
 
         Raises `Conflict` where the container's name is taken by something that is not this
-        attempt's. Transient: the daemon did not answer; asking again adopts what was made.
+        attempt's. Transient: the daemon did not answer; asking again adopts what was started.
         """
-        image = attempt.task.image or ""
         with docker_errors(f"starting task {attempt.task.id!r}"):
-            facts = self._images.facts(image, attempt.run_id)
+            there = self._containers.find(attempt)
+            if there is not None and there["State"]["Status"] != "created":
+                self.networks.adopt(attempt, there["HostConfig"]["NetworkMode"])
+                return None
+            if there is not None:  # one that a killed controller did not come to start
+                self._containers.remove(there["Id"])
             try:
-                created = facts is not None and self._create(attempt, facts)
+                return self._start_new(attempt)
             except sdk.ImageNotFound:
-                self._images.forget(image)
-                return _no_image(image)
+                self._images.forget(attempt.task.image or "")
+                return _no_image(attempt)
             except sdk.APIError as exc:
                 return _refused(exc)
-            if not created:
-                container = self._containers.find(attempt)
-                if container is None and facts is None:
-                    return _no_image(image)
-                if container is None:
-                    raise _vanished(attempt)
-                self.networks.adopt(attempt, container["HostConfig"]["NetworkMode"])
-                if container["State"]["Status"] != "created":
-                    return None
-            return self._start(attempt)
 
-    def _create(self, attempt: Attempt, facts: ImageFacts) -> bool:
-        """Create the attempt's container; False where there is one already."""
-        if self._containers.find(attempt) is not None:
-            return False
-        config = container_config(attempt, facts, self._settings, self._place(attempt, facts))
-        return self._containers.create(attempt, config, self._settings.platform)
-
-    def _place(self, attempt: Attempt, facts: ImageFacts) -> Placement:
-        network: str = self._settings.network
-        if self._expected > 2 * self._connection.slots:
-            network = self.networks.join(attempt, facts)
-        return Placement(user=_ROOT if attempt.task.user == "root" else self._user, network=network)
-
-    def _start(self, attempt: Attempt) -> Exit | None:
-        ident = self._containers.ident(attempt)
-        if ident is None:
-            raise _vanished(attempt)
+    def _start_new(self, attempt: Attempt) -> Exit | None:
+        facts = self._images.facts(attempt.task.image or "", attempt.run_id)
+        if facts is None:
+            return _no_image(attempt)
+        as_root, shared = attempt.task.user == "root", self._sees(attempt, facts)
+        if attempt.task.mounts and not shared:
+            return _cannot_mount(attempt)
+        copied = as_root or not shared
+        place = Placement(
+            user=_ROOT if as_root else self._user,
+            network=self._network(attempt, facts),
+            copied=copied,
+            secrets=secretfiles.write(attempt) if shared else None,
+        )
+        config = container_config(attempt, facts, self._settings, place)
+        ident = self._containers.create(attempt, config, self._settings.platform)
         try:
+            if copied:
+                self._fill(attempt, ident, place)
             self._connection.client.start(ident)
         except sdk.APIError as exc:
-            if self.networks.is_broken(attempt):
-                self._containers.remove(ident)
-                self._containers.forget(attempt)
-                raise _vanished(attempt) from exc
-            if isinstance(exc, sdk.NotFound):
-                self._containers.forget(attempt)
-                raise _vanished(attempt) from exc
-            failure = _refused(exc)
             self._containers.remove(ident)
-            return failure
+            self._containers.forget(attempt)
+            if self.networks.is_broken(attempt) or isinstance(exc, sdk.NotFound):
+                raise _vanished(attempt) from exc
+            raise
         return None
 
+    def _network(self, attempt: Attempt, facts: ImageFacts) -> str:
+        worth_it = self._expected > 2 * self._connection.slots
+        return self.networks.join(attempt, facts) if worth_it else self._settings.network
 
-def _no_image(image: str) -> Exit:
+    def _sees(self, attempt: Attempt, facts: ImageFacts) -> bool:
+        """Return whether the daemon sees the run's directories; looked at once a run."""
+        work = attempt.directory.parent.parent
+        with self._lock:
+            if work not in self._seen:
+                self._seen[work] = daemon_sees(
+                    self._connection.client,
+                    facts.id,
+                    attempt.control,
+                    {RUN_LABEL: attempt.run_id},
+                )
+            return self._seen[work]
+
+    def _fill(self, attempt: Attempt, ident: str, place: Placement) -> None:
+        """Copy into a container what it cannot share: the attempt's files, and its secrets."""
+        client, (uid, gid) = self._connection.client, map(int, place.user.split(":"))
+        copying.send(
+            client, ident, attempt.task_directory, task_directory(attempt), uid=uid, gid=gid
+        )
+        if attempt.task.secrets and place.secrets is None:
+            secrets = secretfiles.values(attempt)
+            copying.place(client, ident, secretfiles.INSIDE, secrets, uid=uid, gid=gid)
+
+
+def _no_image(attempt: Attempt) -> Exit:
     return Exit(
         reason=FailureReason.IMAGE,
-        detail=f"there is no image {image!r} on this machine any more",
+        detail=f"there is no image {attempt.task.image!r} on this machine any more",
+        retryable=False,
+    )
+
+
+def _cannot_mount(attempt: Attempt) -> Exit:
+    return Exit(
+        reason=FailureReason.START_FAILED,
+        detail=f"{attempt.task.mounts[0].source!r} cannot be mounted: the Docker daemon does not "
+        "see this machine's directories; make its files resources",
         retryable=False,
     )
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from batchcore.backend import API_VERSION, EMULATED, NATIVE, BackendSpec, Capability, unsupported
+from batchcore.backend import API_VERSION, EMULATED, NATIVE, BackendSpec, Capability
 from batchcore.hookspecs import hookimpl
-
-_LATER = "comes with the hardened local backends"
 
 
 @hookimpl
@@ -24,11 +22,13 @@ def batchcore_register_backend() -> BackendSpec:
             "cpu_limit": NATIVE,
             "memory_limit": NATIVE,
             "disk": Capability("emulated", "free space is looked at before the start"),
-            "gpus": unsupported(_LATER),
+            "gpus": Capability("native", "with NVIDIA's container runtime"),
             "mounts": Capability("native", "directories of this machine; no store prefixes"),
-            "secrets": unsupported(_LATER),
-            "root_user": unsupported(_LATER),
-            "live_logs": Capability("native", "from an image without /bin/sh only at the end"),
+            "secrets": NATIVE,
+            "root_user": NATIVE,
+            "live_logs": Capability(
+                "native", "only at the end as root, without /bin/sh, or on another machine"
+            ),
             "out_of_memory_reason": NATIVE,
             "survives_controller": NATIVE,
         },

@@ -13,6 +13,7 @@ import requests
 
 from batchcore.backend import Check
 from batchcore.errors import BackendError
+from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
 from batchcore.plan import Plan, PlannedTask
 from batchcore.states import FailureReason
@@ -168,7 +169,10 @@ class DockerRunner:
         self._patience.repeat(signal)
 
     def remove(self, attempt: Attempt) -> None:
-        """Delete the container and its anonymous volumes; nothing if it is gone already."""
+        """Delete the container, its anonymous volumes and the attempt's secrets.
+
+        Nothing happens where they are gone already.
+        """
 
         def delete() -> None:
             with docker_errors(f"removing the container of task {attempt.task.id!r}"):
@@ -179,23 +183,26 @@ class DockerRunner:
         self._patience.repeat(delete)
         self._containers.forget(attempt)
         self._networks.leave(attempt)
+        secretfiles.remove(attempt)
         self._stopped.discard(container_name(attempt))
         self._contact_lost.discard(container_name(attempt))
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:  # noqa: ARG002 - the protocol's
-        """Return a line for each container of the run."""
+        """Return a line for each container of the run, and for the secrets it has left."""
         with docker_errors(f"listing the containers of run {run_id}"):
-            return [
+            containers = [
                 f"container {found['Names'][0].lstrip('/')} ({found['State']})"
                 for found in self._containers.of_run(run_id)
             ]
+        return [*containers, *secretfiles.leftovers(run_id)]
 
     def sweep(self, run_id: str, work: Path) -> None:  # noqa: ARG002 - the protocol's
-        """Kill and delete every container of the run."""
+        """Kill and delete every container of the run, and its secrets."""
         with docker_errors(f"removing the containers of run {run_id}"):
             found = self._containers.of_run(run_id)
             self._containers.remove_all([container["Id"] for container in found])
         self._networks.forget(run_id)
+        secretfiles.sweep(run_id)
 
     def wake(self) -> None:
         """Make every `wait` return within about a second, and none block any more."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchcore.local import secretfiles
 from batchcore.local.environment import NODE_ROOT, worker_environment
 from batchcore.local.runner import Attempt
 from batchcore.model import Mount, Requirements
@@ -18,7 +19,6 @@ from batchcore_localdocker.settings import LocalDockerSettings
 
 RUN_LABEL = "batchcore.run"
 COPIED_LABEL = "batchcore.copied"
-SECRETS_DIRECTORY = "/run/secrets"
 NOT_STARTED = ".batchcore-not-started"
 LOG_SIZE = "1g"
 
@@ -88,6 +88,11 @@ def identity_labels(attempt: Attempt) -> dict[str, str]:
     }
 
 
+def is_copied(container: Mapping[str, Any]) -> bool:
+    """Return whether an inspected container's files must be taken out of it at its end."""
+    return COPIED_LABEL in (container["Config"].get("Labels") or {})
+
+
 def belongs(container: Mapping[str, Any], attempt: Attempt) -> bool:
     """Return whether an inspected container is that of the attempt."""
     labels = container["Config"].get("Labels") or {}
@@ -110,7 +115,10 @@ def container_config(
     task = attempt.task
     inside = task_directory(attempt)
     environment = worker_environment(
-        attempt, node_root=PurePosixPath(NODE_ROOT), task_directory=inside
+        attempt,
+        node_root=PurePosixPath(NODE_ROOT),
+        task_directory=inside,
+        secrets=secretfiles.INSIDE if task.secrets else None,
     )
     # Makes the init process pass TERM on to the whole group, not to its child alone.
     environment["TINI_KILL_PROCESS_GROUP"] = "1"
@@ -186,7 +194,7 @@ def _mounts(attempt: Attempt, place: Placement) -> list[dict[str, Any]]:
     if not place.copied:
         mounts.append(_bind(attempt.task_directory, str(task_directory(attempt)), read_only=False))
     if place.secrets is not None:
-        mounts.append(_bind(place.secrets, SECRETS_DIRECTORY, read_only=True))
+        mounts.append(_bind(place.secrets, str(secretfiles.INSIDE), read_only=True))
     return mounts + [
         _bind(source, mount.path, read_only=mount.read_only)
         for mount in attempt.task.mounts
