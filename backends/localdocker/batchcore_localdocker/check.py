@@ -33,11 +33,8 @@ def check_plan(
     """
     with docker_errors("asking what the daemon is"):
         info: Mapping[str, Any] = connection.client.info()
-    if info.get("OSType") != "linux":
-        raise EnvironmentNotReady(
-            f"the Docker daemon runs {info.get('OSType')} containers, and tasks need Linux ones",
-            hint="switch Docker Desktop to Linux containers",
-        )
+        version: Mapping[str, Any] = connection.client.version()
+    refuse_daemon(info, version)
     if any(task.secrets for task in plan.tasks):
         secretfiles.place(os.environ)
     problems = [
@@ -60,6 +57,25 @@ def check_plan(
         if "@" not in name and (parse_repository_tag(name)[1] or "latest") == "latest":
             notes.append(f"the image {name!r} names no version: what it means can change")
     return Check(problems=problems, notes=notes, fingerprint=fingerprint)
+
+
+def refuse_daemon(info: Mapping[str, Any], version: Mapping[str, Any]) -> None:
+    """Raise `EnvironmentNotReady` where a daemon cannot keep what this backend promises.
+
+    Podman's daemon (4.3.1 tried) speaks Docker's API, but a container there does not tell that it
+    ran out of memory, and its events do not tell that it was killed.
+    """
+    if info.get("OSType") != "linux":
+        raise EnvironmentNotReady(
+            f"the Docker daemon runs {info.get('OSType')} containers, and tasks need Linux ones",
+            hint="switch Docker Desktop to Linux containers",
+        )
+    if any("podman" in str(part.get("Name")).lower() for part in version.get("Components") or ()):
+        raise EnvironmentNotReady(
+            "Podman answers in Docker's place, and it does not tell when a task ran out of memory "
+            "or was stopped from outside",
+            hint="point DOCKER_HOST to a Docker daemon, or use --backend local-process",
+        )
 
 
 def _digest(name: str, images: Images, settings: LocalDockerSettings) -> str:

@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from batchcore.backend import FEATURES
+from batchcore.errors import EnvironmentNotReady
 from batchcore.local.runner import Attempt
 from batchcore.model import Mount, Requirements
 from batchcore.plan import PlannedTask
 from batchcore.states import FailureReason
+from batchcore_localdocker.check import refuse_daemon
 from batchcore_localdocker.exits import exit_of, seconds
 from batchcore_localdocker.images import digest_of, refused
 from batchcore_localdocker.plugin import batchcore_register_backend
@@ -263,3 +265,22 @@ def test_the_plugin_speaks_of_every_feature() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, LocalDockerSettings)
+
+
+@pytest.mark.parametrize(
+    ("info", "version", "words"),
+    [
+        ({"OSType": "windows"}, {}, "windows containers"),
+        ({"OSType": "linux"}, {"Components": [{"Name": "Podman Engine"}]}, "Podman answers"),
+    ],
+)
+def test_a_daemon_that_cannot_keep_the_promises_is_refused(
+    info: dict[str, Any], version: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(EnvironmentNotReady, match=words) as caught:
+        refuse_daemon(info, version)
+    assert caught.value.hint
+
+
+def test_dockers_own_daemon_is_not_refused() -> None:
+    refuse_daemon({"OSType": "linux"}, {"Components": [{"Name": "Engine"}]})
