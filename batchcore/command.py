@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from batchcore.credentials import MASK, is_secret_value
 from batchcore.errors import JobError
 from batchcore.shape import is_text, listed
 
@@ -29,19 +30,25 @@ def normalise_command(
         raise _refused("command and shell are both given", "keep one of them")
     if isinstance(command, str):
         if _SHELL_SYNTAX.search(command):
+            shown = MASK if is_secret_value(command) else command
             raise _refused(
-                f"{command!r} needs a shell, and a command is not given to one",
-                f"write shell = {command!r}, or the command as a list of words",
+                f"{shown!r} needs a shell, and a command is not given to one",
+                f"write shell = {shown!r}, or the command as a list of words",
             )
         command = _split(command)
     argv = listed(command, "command")
-    if not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
+    hint = 'write command = ["python3", "/worker.py"]'
+    if not argv or not argv[0]:
+        raise _refused("an empty line or word is not a command", hint)
+    if not all(isinstance(word, str) for word in argv):
         raise _refused(
-            f"{argv!r} is not a command: a list of words that starts with a program",
-            'write command = ["python3", "/worker.py"]',
+            f"{argv!r} is not a command: a list of words that starts with a program", hint
         )
     if not all(is_text(word) for word in argv):
-        raise _refused("a word of the command has a NUL character or is not Unicode")
+        raise _refused(
+            "a word of the command has a NUL character or is not Unicode",
+            "put such data in a file: resources with content",
+        )
     return argv
 
 

@@ -26,6 +26,9 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
+
+LONGEST = 2_000  # characters of one part of a message
 
 CODES: dict[str, str] = {
     "BC1000": "a bug in batchcore or in a plugin",
@@ -40,6 +43,7 @@ CODES: dict[str, str] = {
     "BC2203": "two things that must differ are the same",
     "BC2204": "a dependency that cannot be met",
     "BC2205": "a resource that cannot be read",
+    "BC2206": "a secret that is not set",
     "BC2300": "a job file that cannot be read",
     "BC2301": "a key that a job file does not know",
     "BC2302": "a table or matrix of tasks that cannot be expanded",
@@ -76,6 +80,13 @@ class Problem(Struct, frozen=True, kw_only=True):
     hint: str = ""
     file: str = ""
     key: str = ""
+
+    def __post_init__(self) -> None:
+        """Shorten what is told: a name in a broken file may be 10 MB long."""
+        for name in ("reason", "hint", "key"):
+            if len(text := getattr(self, name)) > LONGEST:
+                half = LONGEST // 2
+                force_setattr(self, name, f"{text[:half]} … {text[-half:]}")
 
     def __str__(self) -> str:
         """Return the problem as the lines a person reads."""

@@ -24,6 +24,7 @@ from batchcore.names import (
 )
 from batchcore.names import (
     check_env,
+    check_image,
     check_job_name,
     check_labels,
     check_secrets,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _MODE = re.compile(r"0?[0-7]{3}")
 _LISTS = ("resources", "outputs", "mounts", "secrets", "depends_on", "tasks")
+_NONE: tuple[()] = ()
 
 When = Literal["success", "failure", "always"]
 
@@ -48,7 +50,7 @@ class _Value(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         conform(self)
 
 
-class Resource(_Value, frozen=True):
+class Resource(_Value, frozen=True, gc=False):
     """A file, or a tree of files, placed in the task's working directory before it starts.
 
     `path` is where it lands, relative to the working directory. Exactly one of these says what:
@@ -91,7 +93,7 @@ class Resource(_Value, frozen=True):
             )
 
 
-class Output(_Value, frozen=True):
+class Output(_Value, frozen=True, gc=False):
     """A file, or a pattern of files, collected from the working directory when the task ends.
 
     A `path` without a wildcard names one file, and `to` is its name below the run's ``outputs/``;
@@ -240,7 +242,8 @@ class Shared(_Value, frozen=True, kw_only=True):
         """Normalise lists, times and the command, and check names."""
         force_setattr(self, "command", normalise_command(self.command, self.shell))
         check_env(self.env)
-        lists = [n for n in _LISTS if n in self.__struct_fields__]
+        fields = self.__struct_fields__
+        lists = [n for n in _LISTS if n in fields and getattr(self, n) is not _NONE]
         for name in lists:
             force_setattr(self, name, listed(getattr(self, name), name))
         super().__post_init__()
@@ -253,6 +256,7 @@ class Shared(_Value, frozen=True, kw_only=True):
             force_setattr(self, "command", tuple(self.command))
         outputs = tuple(Output(o) if isinstance(o, str) else o for o in self.outputs)
         force_setattr(self, "outputs", outputs)
+        check_image(self.image)
         check_labels(self.labels)
         check_secrets(self.secrets, self.env)
 
@@ -269,7 +273,7 @@ class Shared(_Value, frozen=True, kw_only=True):
         return cast("tuple[Output, ...]", self.outputs)
 
 
-class Task(Shared, frozen=True):
+class Task(Shared, frozen=True, gc=False):
     """One command in one container image, with its resources and outputs.
 
     `id` is 1 to 64 of ``A-Z a-z 0-9 _ -`` and unique in the job ignoring case. `depends_on` lists

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from batchcore.credentials import is_secret_name
 from batchcore.errors import JobError
 from batchcore.shape import is_text
 
@@ -47,17 +48,33 @@ def check_env(env: Any) -> None:
         if name.startswith(_RESERVED):
             raise _bad_variable(f"{name!r} cannot be set by a job", name)
         if not is_text(value):
-            raise JobError.of(
-                "BC2001",
-                f"{name} = {value!r} is not a text",
-                hint=f'write {name} = "{value}"' if isinstance(value, int | float) else "",
-                key=f"env.{name}",
-            )
+            raise _bad_value(name, value)
+
+
+def _bad_value(name: str, value: object) -> JobError:
+    number = isinstance(value, int | float) and not is_secret_name(name)
+    return JobError.of(
+        "BC2001",
+        f"{name} = {value!r} is not a text" if number else f"the value of {name} is not a text",
+        hint=f'write {name} = "{value}"' if number else "write a text without a NUL character",
+        key=f"env.{name}",
+    )
 
 
 def _bad_variable(reason: str, name: object) -> JobError:
     hint = "use letters, digits and _; BATCHCORE_ and AZ_BATCH_ are reserved"
     return JobError.of("BC2200", reason, hint=hint, key=f"env.{name}")
+
+
+def check_image(image: str | None) -> None:
+    """Refuse what no registry could hold, and an empty name, which is a slip."""
+    if image is not None and (not image.isprintable() or not image or " " in image):
+        raise JobError.of(
+            "BC2200",
+            f"{image!r} is not the name of an image",
+            hint='write image = "python:3.12", or leave it out',
+            key="image",
+        )
 
 
 def check_labels(labels: Mapping[str, str]) -> None:

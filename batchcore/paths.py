@@ -17,6 +17,8 @@ from batchcore.errors import JobError
 MAX_PATH = 900  # leaves room for a prefix below the 1,024 characters of a blob name
 MAX_SEGMENT_BYTES = 255
 _WILDCARDS = re.compile(r"[*?\[]")
+# What most paths are made of, so that few are looked at letter by letter.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_.-]*[A-Za-z0-9_-]/)*[A-Za-z0-9_.-]*[A-Za-z0-9_-]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -27,6 +29,8 @@ def safe_path(text: str, key: str) -> str:
     `..`, empty segments, backslashes, control characters, a trailing dot, space or slash, names
     over 255 bytes and paths over 900 characters. Raises `JobError` (permanent), naming `key`.
     """
+    if len(text) <= MAX_SEGMENT_BYTES and _PLAIN.fullmatch(text):
+        return text
     path = unicodedata.normalize("NFC", text)
     reason = _fault(path)
     if reason:
@@ -85,14 +89,32 @@ def matches(pattern: str, path: str) -> bool:
     return _compile(pattern).fullmatch(path) is not None
 
 
+def reaches(pattern: str, directory: str) -> bool:
+    """Return whether something below `directory` could be matched by `pattern`."""
+    segments, names = pattern.split("/"), directory.split("/")
+    for segment, name in zip(segments, names, strict=False):
+        if segment == "**":
+            return True
+        if not matches(segment, name):
+            return False
+    return len(names) < len(segments)
+
+
 def above(path: str) -> list[str]:
     """Return the directories that a relative path lies in, the outermost first."""
     segments = path.split("/")
     return ["/".join(segments[:count]) for count in range(1, len(segments))]
 
 
+def composed(path: str) -> str:
+    """Return a path that a worker wrote in the form in which outputs are named, NFC."""
+    return unicodedata.normalize("NFC", path)
+
+
 def folded(path: str) -> str:
     """Return the form under which two paths are the same file on some file system."""
+    if path.isascii():  # much faster than the answer to all questions
+        return path.lower()
     return unicodedata.normalize("NFC", path).casefold()
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct, ValidationError
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, force_setattr
 
 from batchcore.errors import JobError, suggest
 
@@ -22,7 +22,7 @@ _MESSAGE = re.compile(r"(.*?)(?: - at `\$\.([^`]*)`)?", re.DOTALL)
 _TYPES = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
 _COMMON = frozenset({str, int, float, bool, bytes, list, tuple, dict, type(None)})
 _RANGE = re.compile(r"Expected `\w+` (>=|<=) (\S+)")
-_WORDS = {
+WORDS = {
     "str": "a text",
     "int": "a whole number",
     "float": "a number",
@@ -47,20 +47,25 @@ def conform(value: Struct) -> None:
     A `pathlib.Path` becomes its text. Raises `JobError` (permanent) with the field as key; the
     refused value is not shown, as it may be a secret.
     """
-    names = value.__struct_fields__
-    given = {name: _plain(getattr(value, name)) for name in names}
+    given = {
+        name: _plain(field)
+        for (name, default), field in zip(_defaults(type(value)), astuple(value), strict=True)
+        if field is not default
+    }
     try:
         shaped = msgspec.convert(given, _shape(type(value)))
     except ValidationError as exc:
         if isinstance(exc.__cause__, JobError):
             raise exc.__cause__ from None
         raise _refusal(value, str(exc)) from None
-    for name in names:
+    for name in given:
         force_setattr(value, name, getattr(shaped, name))
 
 
 def listed(value: object, key: str) -> tuple[Any, ...]:
     """Return the items of any iterable but a text, bytes or a table, which are slips."""
+    if type(value) is tuple:  # much faster than the questions that follow
+        return value
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise JobError.of("BC2001", f"{key} must be a list", hint=f"write {key} = […]", key=key)
     return tuple(value)
@@ -84,30 +89,42 @@ def _plain(value: Any) -> Any:
 
 
 @cache
+def _defaults(cls: type[Struct]) -> tuple[tuple[str, object], ...]:
+    """Return each field with its default: a value that is that very object needs no check."""
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(cls))
+
+
+@cache
 def _shape(cls: type[Struct]) -> type[Struct]:
     """Return a type of the same fields that msgspec checks without the class's own checks."""
     hints = get_type_hints(cls, include_extras=True)
-    return msgspec.defstruct(cls.__name__, [(name, hints[name]) for name in cls.__struct_fields__])
+    fields = [(name, hints[name], None) for name in cls.__struct_fields__]
+    return msgspec.defstruct(cls.__name__, fields)
+
+
+def in_words(message: str, words: Mapping[str, str] = WORDS) -> str:
+    """Return what msgspec's `message` says of a value, to stand after its name."""
+    if types := _TYPES.match(message):
+        wanted = " or ".join(words.get(t, t) for t in types[1].split(" | ") if t != "null")
+        return f"must be {wanted}, not {words.get(types[2], types[2])}"
+    if limit := _RANGE.match(message):
+        return f"must be {'at least' if limit[1] == '>=' else 'at most'} {limit[2]}"
+    return f"is not right: {message[:1].lower()}{message[1:]}"
 
 
 def _refusal(value: Struct, message: str) -> JobError:
     match = _MESSAGE.fullmatch(message)
     text, key = (match[1], match[2] or "") if match else (message, "")
     field = re.split(r"[.\[]", key)[0]
-    if types := _TYPES.match(text):
-        words = {**_WORDS, "object": _OBJECTS.get(field, "a table")}
-        wanted = " or ".join(words.get(t, t) for t in types[1].split(" | ") if t != "null")
-        got = _WORDS.get(types[2], types[2])
-        return JobError.of("BC2001", f"{key} must be {wanted}, not {got}", key=key)
-    if limit := _RANGE.match(text):
-        word = "at least" if limit[1] == ">=" else "at most"
-        return JobError.of("BC2001", f"{key} must be {word} {limit[2]}", key=key)
+    if _TYPES.match(text) or _RANGE.match(text):
+        words = {**WORDS, "object": _OBJECTS.get(field, "a table")}
+        return JobError.of("BC2001", f"{key or 'a name'} {in_words(text, words)}", key=key)
     given = getattr(value, field, None)
     choices = _choices(get_type_hints(type(value)).get(field))
     if choices and isinstance(given, str):
         reason = f"{given!r} is not a value of {field}"
         return JobError.of("BC2002", reason, hint=suggest(given, choices), key=key)
-    return JobError.of("BC2001", f"{key}: {text[:1].lower()}{text[1:]}", key=key)
+    return JobError.of("BC2001", f"{key} {in_words(text)}", key=key)
 
 
 def _choices(hint: Any) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import fsspec
@@ -18,6 +20,7 @@ from batchcore.model import Resource
 from batchcore.shape import is_text
 
 CHUNK = 1 << 20
+MAX_WAYS = 1_000
 # What tells one version of a remote file from the next, in the words of the fsspec packages.
 _IDENTITY = (
     "size",
@@ -34,7 +37,7 @@ _IDENTITY = (
 )
 
 
-class PlannedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlannedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One file that a task finds in its working directory.
 
     `path` is relative to that directory; `key` is its name in the store, the same for the same
@@ -81,7 +84,7 @@ def expand(resource: Resource, base: Path, hashes: FileHashes) -> list[PlannedFi
 
     Raises `JobError` (permanent) with key ``source`` where there is nothing to read.
     """
-    inline = resource.content if resource.text is None else resource.text.encode()
+    inline = resource.content if resource.text is None else _encoded(resource.text)
     if inline is not None:
         digest = hashlib.sha256(inline).hexdigest()
         return [
@@ -101,11 +104,20 @@ def expand(resource: Resource, base: Path, hashes: FileHashes) -> list[PlannedFi
     try:
         return _from_local(resource, base / place, hashes)
     except OSError as exc:
-        raise _unreadable(exc) from exc
+        raise _unreadable(exc, source) from exc
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as exc:
+        reason = f"the text has half a character, {text[exc.start : exc.end]!r}"
+        raise JobError.of("BC2205", reason, hint="give bytes as content", key="text") from exc
 
 
 def _from_local(resource: Resource, local: Path, hashes: FileHashes) -> list[PlannedFile]:
     text = str(resource.source)
+    slashes = text.replace("\\", "/")
     if local.is_dir():
         found = [(f"{resource.path}/{rel}", local / rel) for rel in _walk(local)]
     elif os.path.lexists(local):
@@ -116,7 +128,9 @@ def _from_local(resource: Resource, local: Path, hashes: FileHashes) -> list[Pla
         raise JobError.of(
             "BC2205",
             f"there is no file {text!r}",
-            hint=_nearby(local) or f"relative sources start at {local.parent}",
+            hint=f'write "{slashes}"'
+            if slashes != text
+            else _nearby(local) or f"relative sources start at {local.parent}",
             key="source",
         )
     return [_local_file(resource, path, origin, hashes) for path, origin in found]
@@ -145,32 +159,75 @@ def _from_glob(resource: Resource, local: Path) -> list[tuple[str, Path]]:
     return found
 
 
+class _Folder(Struct, frozen=True):
+    """A directory on a walk: where it is, its path below the root, and the way to it.
+
+    `chain` are the real directories that it lies in or was reached through.
+    """
+
+    path: Path
+    below: str
+    real: str
+    chain: frozenset[str]
+    level: int = 0
+
+
 def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
     """Yield the regular files below a directory, relative, POSIX, in a fixed order.
 
-    Links are followed, as these files are the user's own; `depth` 1 is the directory alone.
+    Links are followed, as these files are the user's own, but never into a directory that the way
+    there has passed; `depth` 1 is the directory alone. Raises `JobError` (permanent) where links
+    lead to one directory in more than 1,000 ways, which directories that link to each other have
+    without end, and `OSError` for a directory that cannot be read.
     """
-    for folder, directories, names in os.walk(root, onerror=_give_up, followlinks=True):
-        here = Path(folder)
-        deepest = depth is not None and len(here.relative_to(root).parts) >= depth - 1
-        directories[:] = [] if deepest else sorted(d for d in directories if not _loops(here / d))
-        for name in sorted(names):
-            path = here / name
-            if path.is_file():
-                yield path.relative_to(root).as_posix()
+    real = os.path.realpath(root)
+    pending = [_Folder(root, "", real, _with_above(real))]
+    visits: Counter[str] = Counter()
+    while pending:
+        folder = pending.pop()
+        visits[folder.real] += 1
+        if visits[folder.real] > MAX_WAYS:
+            raise JobError.of(
+                "BC2205",
+                f"links below {str(root)!r} lead to {folder.real!r} in over {MAX_WAYS:,} ways",
+                hint="remove the links that lead round, or name the files by a pattern",
+                key="source",
+            )
+        with os.scandir(folder.path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        yield from (folder.below + e.name for e in entries if _is(e, os.DirEntry.is_file))
+        if depth is None or folder.level < depth - 1:
+            inner = [_inside(folder, e) for e in entries if _is(e, os.DirEntry.is_dir)]
+            pending += [one for one in reversed(inner) if one.real not in folder.chain]
 
 
-def _loops(directory: Path) -> bool:
-    return directory.is_symlink() and directory.parent.resolve().is_relative_to(directory.resolve())
+def _inside(folder: _Folder, entry: os.DirEntry[str]) -> _Folder:
+    path, below = folder.path / entry.name, f"{folder.below}{entry.name}/"
+    if entry.is_symlink():
+        real = os.path.realpath(path)
+        chain = folder.chain | _with_above(real)
+    else:
+        real = os.path.join(folder.real, entry.name)  # noqa: PTH118 - a text, a set's member
+        chain = folder.chain | {real}
+    return _Folder(path, below, real, chain, folder.level + 1)
 
 
-def _give_up(exc: OSError) -> None:
-    """Stop a walk, which would else leave out what it cannot read."""
-    raise exc
+def _with_above(real: str) -> frozenset[str]:
+    return frozenset({real, *map(str, Path(real).parents)})
 
 
-def _unreadable(exc: OSError) -> JobError:
-    return JobError.of("BC2205", f"{exc.filename!r} cannot be read: {exc.strerror}", key="source")
+def _is(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool]) -> bool:
+    try:
+        return kind(entry)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:  # a link to itself is neither a file nor a directory
+            return False
+        raise
+
+
+def _unreadable(exc: OSError, source: str) -> JobError:
+    name = exc.filename or source
+    return JobError.of("BC2205", f"{name!r} cannot be read: {exc.strerror}", key="source")
 
 
 def _local_file(resource: Resource, path: str, origin: Path, hashes: FileHashes) -> PlannedFile:

@@ -32,11 +32,10 @@ def seconds(value: float | str, key: str) -> float:
 
     Raises `JobError` (permanent), naming `key`, for anything else or a time that is not above 0.
     """
-    number = _parse(value, _SECONDS, key, 'a time such as 90, "30m" or "2h"')
+    hint = 'write "30m"; the units are s, m, h and d'
+    number = _parse(value, _SECONDS, key, 'a time such as 90, "30m" or "2h"', hint)
     if number <= 0 or math.isinf(number) or math.isnan(number):
-        raise JobError.of(
-            "BC2001", f"{value!r} is not a time above zero", hint='write "30m"', key=key
-        )
+        raise JobError.of("BC2001", f"{value!r} is not a time above zero", hint=hint, key=key)
     return number
 
 
@@ -45,11 +44,11 @@ def size_in_bytes(value: float | str, key: str) -> int:
 
     Raises `JobError` (permanent), naming `key`, for anything else or a size below 1.
     """
-    number = _parse(value, _BYTES, key, 'a size such as 1048576, "512MiB" or "2GiB"')
+    hint = 'write "512MiB"; the units are KB, MB, GB, TB and KiB, MiB, GiB, TiB'
+    number = _parse(value, _BYTES, key, 'a size such as 1048576, "512MiB" or "2GiB"', hint)
     if not 1 <= number < 2**63:
-        raise JobError.of(
-            "BC2001", f"{value!r} is not a size above zero", hint='write "512MiB"', key=key
-        )
+        wanted = "a size above zero" if number < 1 else "a size that any machine has"
+        raise JobError.of("BC2001", f"{value!r} is not {wanted}", hint=hint, key=key)
     return int(number)
 
 
@@ -72,7 +71,7 @@ def show_seconds(duration: float) -> str:
     return f"{duration / 3600:.1f} h"
 
 
-def _parse(value: float | str, units: dict[str, int], key: str, wanted: str) -> float:
+def _parse(value: float | str, units: dict[str, int], key: str, wanted: str, hint: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
@@ -81,5 +80,5 @@ def _parse(value: float | str, units: dict[str, int], key: str, wanted: str) -> 
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     factor = units.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise JobError.of("BC2001", f"{value!r} is not {wanted}", key=key)
+        raise JobError.of("BC2001", f"{value!r} is not {wanted}", hint=hint, key=key)
     return float(match[1]) * factor

@@ -22,6 +22,7 @@ from batchcore.errors import (
     exit_code_of,
 )
 
+_BAD_PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -54,6 +55,11 @@ def _known(exc: BaseException, session: Session) -> BatchcoreError:
         return TransferError(
             f"the disk is full: {exc}",
             hint="free some space and run the same command again; nothing is lost",
+        )
+    if isinstance(exc, OSError) and exc.errno in _BAD_PATH:
+        return UsageError(
+            f"{str(exc.filename)[:80]!r} … cannot be used: {exc.strerror}",
+            hint="choose another path",
         )
     return _bug(exc)
 

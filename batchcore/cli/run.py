@@ -25,8 +25,11 @@ def run(session: Session, /, job: str, **given: Any) -> int:
     """
     from batchcore.cli.execute import execute
     from batchcore.cli.wishes import wishes_of
+    from batchcore.errors import UsageError
     from batchcore.jobfile import load_job
 
+    if not job:
+        raise UsageError("the name of the job file is empty", hint="write batchcore run job.toml")
     wishes = wishes_of(given, session.same_command)
     loaded = load_job(Path(job))
     code, _run = execute(session, loaded.job, wishes, base=loaded.base, origin=str(loaded.path))

@@ -7,7 +7,15 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchcore.errors import UsageError
 from batchcore.start import Options
+
+_WITH_A_NAME = {
+    "backend": "--backend",
+    "directory": "--dir",
+    "runs": "--runs",
+    "config": "--config",
+}
 
 
 class Wishes(Struct, frozen=True, kw_only=True):
@@ -20,7 +28,13 @@ class Wishes(Struct, frozen=True, kw_only=True):
 
 
 def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
-    """Return the values of `run_options`; `same_command` is the line that goes on."""
+    """Return the values of `run_options`; `same_command` is the line that goes on.
+
+    Raises `UsageError` for an option with nothing in it, as an unset variable of a shell leaves.
+    """
+    for name, option in _WITH_A_NAME.items():
+        if given[name] == "":
+            raise UsageError(f"{option} is empty", hint=f"name something, or leave {option} out")
     options = Options(
         backend=given["backend"] or "",
         directory=_path(given["directory"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -40,6 +41,11 @@ _LEAST: dict[type[Struct], dict[str, Any]] = {
     Requirements: {},
     Dependency: {"task": "task"},
 }
+_TABLES: dict[type[Struct], str] = {
+    Task: "{{ id = {} }}",
+    Resource: "{{ path = {0}, source = {0} }}",
+    Mount: '{{ path = "/data", source = {} }}',
+}
 _ORIGINS = {"source", "text", "content"}
 
 
@@ -60,7 +66,7 @@ def _build(
     cls: type[Value], raw: object, key: str, problems: list[Problem], *, lax: bool
 ) -> Value | None:
     if not isinstance(raw, dict):
-        problems.append(wrong_type(key, "a table", raw))
+        problems.append(wrong_type(key, "a table", raw, _as_table(cls, raw)))
         return None
     before = len(problems)
     known = {field.encode_name: field for field in fields(cls)}
@@ -84,6 +90,14 @@ def _build(
     found = _explain(cls, good, complete=complete)
     problems += [replace(p, key=inside(key, p.key)) for p in found]
     return None
+
+
+def _as_table(cls: type[Struct], raw: object) -> str:
+    """Return the table that a lone text may stand for."""
+    if not isinstance(raw, str) or cls not in _TABLES:
+        return ""
+    text = json.dumps(raw, ensure_ascii=False)
+    return "write " + _TABLES[cls].format(text)
 
 
 def _field(field: FieldInfo, raw: Any, key: str, problems: list[Problem], *, lax: bool) -> Any:
@@ -124,7 +138,7 @@ def _list(cls: type[Struct], raw: Any, key: str, problems: list[Problem], *, lax
 def _mapping(kind: type, raw: Any, key: str, problems: list[Problem]) -> Any:
     texts = kind is str
     if not isinstance(raw, dict):
-        hint = f'write {key} = {{ NAME = "value" }}' if texts else "write [backend.NAME]"
+        hint = f'write {key} = {{ NAME = "value" }}' if texts else _backend_hint(raw)
         problems.append(wrong_type(key, "a table", raw, hint))
         return UNSET
     for name, value in raw.items():
@@ -133,6 +147,11 @@ def _mapping(kind: type, raw: Any, key: str, problems: list[Problem]) -> Any:
             wanted = "a text" if texts else "a table"
             problems.append(wrong_type(place, wanted, value, hint))
     return {name: value for name, value in raw.items() if isinstance(value, kind)}
+
+
+def _backend_hint(raw: object) -> str:
+    name = raw if isinstance(raw, str) else "NAME"
+    return f"write [backend.{name}] for its options, and choose it by --backend {name}"
 
 
 def _faults(cls: type[Struct], values: Mapping[str, Any]) -> list[Problem]:

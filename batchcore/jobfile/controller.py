@@ -40,7 +40,16 @@ class ControllerReached(BaseException):
 
 
 def capture(job: Job) -> None:
-    """Hand a job to the reader of this controller, by `ControllerReached`; else do nothing."""
+    """Hand a job to the reader of this controller, by `ControllerReached`; else do nothing.
+
+    Raises `JobError` (permanent) for what is no job.
+    """
+    if not isinstance(job, Job):
+        raise JobError.of(
+            "BC2001",
+            f"batchcore.main wants a Job, not {type(job).__name__}",
+            hint='write batchcore.main(batchcore.Job("name", …))',
+        )
     captured = loading.get()
     if captured is not None:
         captured.append(job)
@@ -84,7 +93,9 @@ def _run(path: Path, module: ModuleType, captured: list[Job]) -> Job:
         return captured[0] if captured else _find(names, path)
     except ControllerReached as reached:
         return reached.job
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
         # The script may have caught the way out and then left by one of its own.
         if captured:
             return captured[0]
@@ -102,7 +113,7 @@ def _find(names: dict[str, Any], path: Path) -> Job:
         if callable(function):
             return _call(name, function, path)
     others = [name for name, value in names.items() if isinstance(value, Job)]
-    hint = f"rename {others[0]} to job" if others else _HINT
+    hint = f"rename {' or '.join(others)} to job" if others else _HINT
     raise failure("BC2300", "the controller has no job", hint=hint, file=str(path))
 
 

@@ -10,6 +10,9 @@ from typing import Any
 from batchcore.credentials import is_secret
 from batchcore.errors import Problem
 
+_DEEPEST = 32
+_TOO_DEEP = object()
+
 
 def option_problems(backend: object) -> list[Problem]:
     """Return what is wrong with the options of all backends, whatever the backend.
@@ -30,19 +33,25 @@ def _items(value: object) -> Iterator[tuple[object, Any]]:
         yield from value.items()
 
 
-def _leaves(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
-    if isinstance(value, Mapping):
+def _leaves(
+    value: object, path: tuple[str, ...], depth: int = 0
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    if depth > _DEEPEST:
+        yield path[:2], _TOO_DEEP
+    elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _leaves(inner, (*path, str(name)))
+            yield from _leaves(inner, (*path, str(name)), depth + 1)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _leaves(inner, (*path[:-1], f"{path[-1]}[{index}]"))
+            yield from _leaves(inner, (*path[:-1], f"{path[-1]}[{index}]"), depth + 1)
     else:
         yield path, value
 
 
 def _problem(path: tuple[str, ...], value: object) -> Problem | None:
     key = ".".join(("backend", *path))
+    if value is _TOO_DEEP:
+        return Problem(code="BC2001", reason="the options are nested too deeply", key=key)
     if is_secret((re.sub(r"\[\d+\]", "", path[-1]),), value):
         variable = re.sub(r"[^A-Z0-9]+", "_", "_".join(("BATCHCORE", *path)).upper()).strip("_")
         return Problem(

@@ -14,12 +14,14 @@ from batchcore.jobfile.credentials import option_problems
 from batchcore.jobfile.expand import expand, outside_problems
 from batchcore.jobfile.lines import key_lines, line_of
 from batchcore.jobfile.tables import Table, matrix_table, read_table
-from batchcore.jobfile.text import parse_json, parse_toml, read_text
+from batchcore.jobfile.text import failure, parse_json, parse_toml, read_text
 from batchcore.jobfile.wording import inside, kind_of, unknown_key
 from batchcore.model import Job, Task
 
 SCHEMA = 1
 _ROWS = ("table", "matrix")
+# Editors look for `$schema`, the place of the JSON Schema.
+_ABOUT_THE_FILE = ("schema", "$schema")
 
 
 def read_job(path: Path) -> Job:
@@ -38,6 +40,8 @@ def read_job(path: Path) -> Job:
         return job_from_data(raw, base=path.parent)
     except JobError as exc:
         raise JobError(_placed(exc.problems, path, key_lines(text) if toml else {})) from exc
+    except RecursionError as exc:
+        raise failure("BC2300", "the file is nested too deeply", file=str(path)) from exc
 
 
 def job_from_data(raw: dict[str, Any], *, base: Path) -> Job:
@@ -45,7 +49,7 @@ def job_from_data(raw: dict[str, Any], *, base: Path) -> Job:
 
     Raises `JobError` (permanent) with every problem found and its key.
     """
-    rest = {key: value for key, value in raw.items() if key != "schema"}
+    rest = {key: value for key, value in raw.items() if key not in _ABOUT_THE_FILE}
     problems = _schema_problems(raw.get("schema", SCHEMA))
     tasks: list[Task] | None = None
     if isinstance(raw.get("tasks"), dict):
@@ -92,6 +96,13 @@ def _rows(raw: dict[str, Any], base: Path) -> Table:
             "BC2001",
             f"table must be the name of a file, not {kind_of(name)}",
             hint='write table = "tasks.csv"',
+            key="tasks.table",
+        )
+    if "://" in name:
+        raise failure(
+            "BC2302",
+            f"{name!r} is an address, and a table is a file of this machine",
+            hint='fetch it first, and write table = "tasks.csv"',
             key="tasks.table",
         )
     try:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
+from batchcore.credentials import MASK, is_secret
 from batchcore.errors import JobError, Problem
 from batchcore.jobfile.build import build
 from batchcore.jobfile.tables import Table, table_of
@@ -184,7 +185,8 @@ def _once(bad: list[tuple[str, list[Problem]]], *, complete: bool, rows: int) ->
 def _row_name(table: Table, number: int, row: Mapping[str, str]) -> str:
     if table.places:
         return table.places[number - 1]
-    return f"row {number}: " + ", ".join(f"{name} = {value}" for name, value in row.items())[:80]
+    shown = {n: MASK if is_secret((n,), value) else value for n, value in row.items()}
+    return f"row {number}: " + ", ".join(f"{n} = {value}" for n, value in shown.items())[:80]
 
 
 def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:

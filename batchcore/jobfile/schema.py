@@ -44,6 +44,7 @@ def job_schema() -> Schema:
     _finish_task_template(schemas["TaskTemplate"])
     job = schemas.pop("Job")
     job["properties"] = {
+        "$schema": {"type": "string", "description": "Where an editor finds this schema."},
         "schema": {"const": SCHEMA, "description": "The version of this format."},
         **job["properties"],
     }

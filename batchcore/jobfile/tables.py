@@ -19,6 +19,7 @@ MAX_ROWS = 1_000_000
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _CODE = "BC2302"
+_HUGE = 10**400  # far below the digits that Python refuses to write
 
 
 class Table(Struct, frozen=True):
@@ -105,7 +106,7 @@ def cell(value: object) -> str | None:
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, int):
-        return int.__repr__(plain)
+        return None if abs(plain) >= _HUGE else int.__repr__(plain)
     if isinstance(plain, float) and math.isfinite(plain):
         return float.__repr__(plain)
     return None
@@ -124,7 +125,9 @@ def _read_csv(text: str, path: Path, delimiter: str) -> Table:
                 records.append((line, record))
             line = reader.line_num + 1
     except csv.Error as exc:
-        raise failure(_CODE, f"the table is not valid: {exc}", file=f"{path}:{line}") from exc
+        raise failure(
+            _CODE, f"the table is not valid: {exc}", hint=_csv_hint(exc), file=f"{path}:{line}"
+        ) from exc
     if not records:
         raise _no_rows(path, "a header row and one row for each task")
     first, header = records[0]
@@ -143,6 +146,12 @@ def _read_csv(text: str, path: Path, delimiter: str) -> Table:
         tuple(tuple(record) for _, record in records[1:]),
         tuple(f"{path}:{line}" for line, _ in records[1:]),
     )
+
+
+def _csv_hint(error: Exception) -> str:
+    if "field limit" in str(error):
+        return "write large values to files, and put their names into the table"
+    return 'end each quoted cell with ", and write "" for a quote inside it'
 
 
 def _header_problems(header: Sequence[str], place: str) -> list[Problem]:
@@ -211,6 +220,8 @@ def _from_mappings(rows: Sequence[tuple[str, Mapping[str, object]]]) -> Table:
 
 def _not_a_cell(name: str, value: object) -> tuple[str, str]:
     found = "not a finite number" if isinstance(value, float) else kind_of(value)
+    if isinstance(value, int):
+        found = "a number of hundreds of digits"
     return f"a value of {name!r} is {found}", "give a text, a number, true or false"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable
@@ -10,11 +11,23 @@ from typing import Any
 
 from batchcore.errors import JobError, Problem
 
+_TOML_HINTS = {
+    "Cannot overwrite": "this name is there already: remove one of the two",
+    "Cannot declare": "this table is there already: put both into one",
+    "Illegal character '\\n'": "close the quote on its own line",
+    "Invalid value": "put texts in quotes",
+    "Expected '=' after a key": 'write name = "value"',
+}
+_TOML_HINT = "texts stand in quotes, tables in [brackets], one value on a line"
+_JSON_HINT = "texts and keys stand in double quotes; no comma before ] or }, and no comments"
 _TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at (end) of document\)")
 
 
-class _RepeatedKeyError(ValueError):
-    """A JSON object has the same key twice, and a plain reader would keep the last one."""
+_HUGE = "a number has thousands of digits"
+
+
+class _NotJsonError(ValueError):
+    """What a plain reader takes: a key that is there twice, or ``NaN``."""
 
 
 def read_text(path: Path, *, code: str) -> str:
@@ -31,8 +44,10 @@ def read_text(path: Path, *, code: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "UTF-16 and not UTF-8 text" if utf16 else "not UTF-8 text"
         raise failure(
-            code, "the file is not UTF-8 text", hint="save it as UTF-8", file=f"{path}:{line}"
+            code, f"the file is {found}", hint="save it as UTF-8", file=f"{path}:{line}"
         ) from exc
 
 
@@ -64,28 +79,42 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
             place = f"{path}:{len(lines)}:{len(lines[-1]) + 1}"
         elif match:
             place = f"{path}:{match[1]}:{match[2]}"
-        raise failure("BC2300", f"the TOML is not valid: {reason}", file=place) from exc
+        hint = next((h for start, h in _TOML_HINTS.items() if reason.startswith(start)), _TOML_HINT)
+        raise failure("BC2300", f"the TOML is not valid: {reason}", hint=hint, file=place) from exc
     except RecursionError as exc:
         raise failure("BC2300", "the TOML is nested too deeply", file=str(path)) from exc
+    except ValueError as exc:
+        raise failure("BC2300", _HUGE, hint="no setting needs one", file=str(path)) from exc
 
 
 def parse_json(text: str, path: Path, *, line: int | None = None, code: str = "BC2300") -> Any:
     """Return a JSON text as plain data; `line` is where a text of one line stands in its file.
 
-    Raises `JobError` (permanent) for wrong syntax, a key that is repeated and numbers that JSON
-    does not have (``NaN``, ``Infinity``).
+    Raises `JobError` (permanent) for wrong syntax, a key that is repeated, half a character
+    (a lone surrogate) and numbers that JSON does not have (``NaN``, ``Infinity``).
     """
     import json
 
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        data = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        if "\\ud" in text.lower():
+            json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as exc:
         place = f"{path}:{line or exc.lineno}:{exc.colno}"
-        raise failure(code, f"the JSON is not valid: {exc.msg}", file=place) from exc
+        reason = f"the JSON is not valid: {exc.msg}"
+        raise failure(code, reason, hint=_JSON_HINT, file=place) from exc
     except (ValueError, RecursionError) as exc:
         place = f"{path}:{line}" if line else str(path)
-        reason = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
-        raise failure(code, f"the JSON is not valid: {reason}", file=place) from exc
+        raise failure(code, f"the JSON is not valid: {_json_fault(exc)}", file=place) from exc
+    return data
+
+
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object[error.start : error.end]!r} is half a character"
+    return str(error) if isinstance(error, _NotJsonError) else _HUGE
 
 
 def failure(code: str, reason: str, *, hint: str = "", file: str = "", key: str = "") -> JobError:
@@ -116,9 +145,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKeyError(f"the key {repeated!r} is there twice")
+        raise _NotJsonError(f"the key {repeated!r} is there twice")
     return table
 
 
 def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not a number in JSON")
+    raise _NotJsonError(f"{word} is not a number in JSON")

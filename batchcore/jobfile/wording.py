@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
+from batchcore.credentials import is_secret_name
 from batchcore.errors import Problem, suggest
 from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task
+from batchcore.shape import WORDS, in_words
 
 _NOUNS: dict[type[Struct], str] = {
     Job: "a job file",
@@ -21,14 +23,27 @@ _NOUNS: dict[type[Struct], str] = {
     Requirements: "requirements",
     Dependency: "a dependency",
 }
-_WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
+_WORDS = {**WORDS, "null": "null"}
+# What may stand in a field, as it is typed.
+_EXAMPLES = {
+    "name": '"my-job"',
+    "id": '"task-1"',
+    "path": '"out.csv"',
+    "source": '"data"',
+    "task": '"task-1"',
+    "timeout": '"30m"',
+    "grace": '"10s"',
+    "memory": '"2GiB"',
+    "disk": '"10GiB"',
+    "cpus": "1",
+    "gpus": "1",
+    "retries": "3",
+    "interruptions": "5",
+    "max_parallel": "4",
+    "fail_fast": "true",
+    "required": "false",
+    "mode": '"0644"',
+    "command": '["python3", "/worker.py"]',
 }
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$\.*([^`]*)`)?", re.DOTALL)
 
@@ -46,7 +61,9 @@ def unknown_key(name: str, cls: type[Struct], key: str, known: Iterable[str]) ->
     """Return the problem of a key that `cls` does not have."""
     hint = suggest(name, known)
     if cls in {Job, Task} and name in {field.name for field in fields(Requirements)}:
-        hint = f"write requirements = {{ {name} = … }}"
+        hint = f"write requirements = {{ {name} = {_EXAMPLES[name]} }}"
+    elif cls is Task and name in {field.encode_name for field in fields(Job)}:
+        hint = f"write {name} above the first [tasks] or [[tasks]]: it is the job's"
     return Problem(
         code="BC2301",
         reason=f"{name!r} is not a key of {_NOUNS[cls]}",
@@ -85,7 +102,7 @@ def missing_key(cls: type[Struct], field: FieldInfo, key: str) -> Problem:
     return Problem(
         code="BC2202",
         reason=f"{_NOUNS[cls]} needs {field.name}",
-        hint=f'write {field.name} = "…"',
+        hint=f"write {field.name} = {_EXAMPLES[field.name]}",
         key=inside(key, field.name),
     )
 
@@ -99,34 +116,27 @@ def type_problem(field: FieldInfo, raw: Any, key: str, message: str) -> Problem:
         reason = f"{raw!r} is not a value of {field.name}"
         return Problem(code="BC2002", reason=reason, hint=suggest(raw, choices), key=key)
     name = f"{key}{path if path.startswith('[') else ''}"
-    wanted = re.sub(r"`([^`]*)`", lambda m: _in_words(m[1]), text)
-    return Problem(
-        code="BC2001",
-        reason=f"{field.encode_name}: {wanted[:1].lower()}{wanted[1:]}",
-        hint=_other_form(field.encode_name, raw, text.split(", got")[0]),
-        key=name,
-    )
-
-
-def _in_words(types: str) -> str:
-    words = [_WORDS.get(name.strip(), name.strip()) for name in types.split("|")]
-    return " or ".join(word for word in words if word != "nothing" or len(words) == 1)
+    reason = f"{field.encode_name} {in_words(text, _WORDS)}"
+    hint = _other_form(field.encode_name, raw, text.split(", got")[0])
+    return Problem(code="BC2001", reason=reason, hint=hint, key=name)
 
 
 def quoted(name: str, value: object) -> str:
-    """Return the hint to put a single value in quotes; nothing for other values."""
-    scalar = isinstance(value, bool | int | float)
+    """Return the hint to put a single value in quotes; nothing for other values and secrets."""
+    scalar = isinstance(value, bool | int | float) and not is_secret_name(name)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f'write {name} = "{text}"' if scalar else ""
 
 
 def _other_form(name: str, value: object, wanted: str) -> str:
-    if "`str" in wanted:
+    if name == "content":
+        return 'write text = "…" for what is not base64'
+    if "`str" in wanted and name not in _EXAMPLES:
         return quoted(name, value)
     unquoted = isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?|true|false", value)
     if unquoted and re.search(r"`(?:int|float|bool)", wanted):
         return f"write {name} = {value}, without quotes"
-    return ""
+    return f"write {name} = {_EXAMPLES[name]}" if name in _EXAMPLES else ""
 
 
 def _literals(hint: Any) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
 class LocalProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,5 +15,5 @@ class LocalProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     that equals a key is replaced by the value, a path relative to the job's directory.
     """
 
-    slots: int | None = None
+    slots: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     image_paths: dict[str, str] = {}

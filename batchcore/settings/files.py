@@ -15,6 +15,7 @@ PROJECT_FILE = "batchcore.toml"
 PYPROJECT = "pyproject.toml"
 USER_FILE = "config.toml"
 VARIABLE = "BATCHCORE_CONFIG"
+_DEEPEST = 32
 
 
 class ConfigFile(Struct, frozen=True):
@@ -114,13 +115,28 @@ def _read(path: Path, label: str) -> Mapping[str, Any] | None:
             f"{label} is not a UTF-8 text", hint="save it as UTF-8", where=label
         ) from exc
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        return _shallow(tomllib.loads(text))
+    except (ValueError, RecursionError) as exc:
         if path.name == PYPROJECT and "tool.batchcore" not in text:
             return None
         raise SettingsError(
             f"{label} is not valid TOML: {exc}", hint=_toml_hint(exc), where=label
         ) from exc
+
+
+def _shallow(data: dict[str, Any]) -> dict[str, Any]:
+    """Refuse tables within tables without end, which dotted keys can write."""
+    level: list[object] = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ValueError("it is nested too deeply")
+    return data
 
 
 def _toml_hint(exc: Exception) -> str:

@@ -184,7 +184,10 @@ def _quoted(value: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "so large a number"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -24,7 +24,7 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     """
 
     backend: Annotated[str, Meta(min_length=1)] = "local-process"
-    runs: Annotated[str, Meta(min_length=1)] = ".batchcore"
+    runs: Annotated[str, Meta(min_length=1, pattern=r"^[^\0]+$")] = ".batchcore"
     max_parallel: Annotated[int, Meta(ge=1)] | None = None
     fail_fast: bool = False
 

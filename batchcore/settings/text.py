@@ -53,7 +53,7 @@ def _parsed(text: str) -> Any:
         # A text with a line break could hold further keys.
         if data.keys() == {"value"}:
             return data["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         pass
     try:
         return json.loads(text)

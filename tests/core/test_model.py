@@ -151,7 +151,7 @@ REFUSALS: list[Refusal] = [
         "BC2001",
         "requirements.memory",
         "is not a size",
-        "",
+        'write "512MiB"; the units are KB, MB, GB, TB and KiB, MiB, GiB, TiB',
     ),
     (
         "no disk",
@@ -159,7 +159,7 @@ REFUSALS: list[Refusal] = [
         "BC2001",
         "requirements.disk",
         "is not a size above zero",
-        'write "512MiB"',
+        'write "512MiB"; the units are KB, MB, GB, TB and KiB, MiB, GiB, TiB',
     ),
     (
         "fewer than no GPUs",
@@ -304,7 +304,7 @@ REFUSALS: list[Refusal] = [
         "BC2201",
         "command",
         "has a NUL character",
-        "",
+        "put such data in a file: resources with content",
     ),
     (
         "a command that is not Unicode",
@@ -312,7 +312,7 @@ REFUSALS: list[Refusal] = [
         "BC2201",
         "command",
         "is not Unicode",
-        "",
+        "put such data in a file: resources with content",
     ),
     (
         "a command with an open quote",
@@ -368,7 +368,7 @@ REFUSALS: list[Refusal] = [
         "BC2001",
         "env.A",
         "is not a text",
-        "",
+        "write a text without a NUL character",
     ),
     (
         "a label that is a number",
@@ -384,7 +384,7 @@ REFUSALS: list[Refusal] = [
         "BC2001",
         "timeout",
         "'soon' is not a time",
-        "",
+        'write "30m"; the units are s, m, h and d',
     ),
     (
         "no time",
@@ -392,7 +392,7 @@ REFUSALS: list[Refusal] = [
         "BC2001",
         "grace",
         "0 is not a time above zero",
-        'write "30m"',
+        'write "30m"; the units are s, m, h and d',
     ),
     (
         "fewer than no retries",

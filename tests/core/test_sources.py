@@ -196,6 +196,31 @@ def test_a_link_to_a_directory_above_does_not_go_round_for_ever(files, tmp_path:
     assert names(files(Resource("in", source="tree"))) == ["in/sub/a"]
 
 
+def test_directories_that_link_to_each_other_twice_are_walked_once_each_way(
+    files, tmp_path: Path
+) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(name)
+        (folder / "x").symlink_to(f"../{other}")
+        (folder / "y").symlink_to(f"../{other}")
+    found = files(Resource("in", source="data"))
+    ways = ("a/file", "a/x/file", "a/y/file", "b/file", "b/x/file", "b/y/file")
+    assert sorted(file.path for file in found) == [f"in/{way}" for way in ways]
+
+
+def test_links_that_lead_round_in_too_many_ways_are_refused(refusal, tmp_path: Path) -> None:
+    for name in "abcdefgh":
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for other in "abcdefgh":
+            (folder / f"to-{other}").symlink_to(f"../{other}")
+    problem = refusal(Resource("in", source="data"))
+    assert "in over 1,000 ways" in problem.reason
+    assert problem.key == "source"
+
+
 def test_a_directory_that_cannot_be_read_is_not_silently_left_out(
     problems_of, open_directory: Path, without_rights
 ) -> None:

@@ -23,14 +23,14 @@ def toml(folder: Path, text: str) -> list[Problem]:
 ONE_PROBLEM = [
     # text, code, key, part of the reason, part of the hint, line
     ("", "BC2202", "name", "needs name", 'name = "', 0),
-    ("name = 1", "BC2001", "name", "a text", 'write name = "1"', 1),
+    ("name = 1", "BC2001", "name", "a text", 'write name = "my-job"', 1),
     ('name = "a b"', "BC2200", "name", "not a job name", '"a-b"', 1),
     ('name = "j"\nschema = 2', "BC2301", "schema", "schema 1", "schema = 1", 2),
     ('name = "j"\nschema = true', "BC2301", "schema", "schema 1", "schema = 1", 2),
     ('name = "j"\nimag = "x"', "BC2301", "imag", "not a key", 'mean "image"', 2),
     ('name = "j"\ncpus = 2', "BC2301", "cpus", "not a key", "requirements = { cpus", 2),
     ('name = "j"\nretries = "3"', "BC2001", "retries", "a whole number", "retries = 3,", 2),
-    ('name = "j"\nretries = 200', "BC2001", "retries", "<= 100", "", 2),
+    ('name = "j"\nretries = 200', "BC2001", "retries", "at most 100", "retries = 3", 2),
     ('name = "j"\nfail_fast = 1', "BC2001", "fail_fast", "true or false", "", 2),
     ('name = "j"\nuser = "rot"', "BC2002", "user", "'rot'", 'mean "root"', 2),
     ('name = "j"\nimage = 2024-01-01', "BC2001", "image", "a text", "", 2),

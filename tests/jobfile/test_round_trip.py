@@ -80,7 +80,7 @@ def shared(draw: st.DrawFn) -> dict[str, Any]:
     """Draw some of the fields that a task and a job have in common."""
     env = draw(TEXTS)
     fields: dict[str, Any] = {
-        "image": draw(st.none() | TEXT),
+        "image": draw(st.none() | st.sampled_from(["python:3.12", "x.example:5000/ü@sha256:0"])),
         "env": env,
         "secrets": [name for name in draw(st.lists(NAME, max_size=2)) if name not in env],
         "labels": draw(st.dictionaries(TEXT, TEXT, max_size=2)),
