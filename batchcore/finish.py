@@ -19,11 +19,11 @@ from batchcore.transfer.collect import (
     Refused,
     discard,
     fetch,
-    keep_log,
     open_tree,
     publish,
     withdraw,
 )
+from batchcore.transfer.logs import keep_log
 
 
 class Finished(Struct, frozen=True):
@@ -56,13 +56,15 @@ def finish(
     ``succeeded`` is believed only with exit code 0 and every required output fetched. Raises
     `TransferError` (transient) where the files cannot be reached; may be repeated.
     """
-    incoming = record.directory / "incoming" / f"{task.id}-{update.attempt}"
+    incoming = record.directory / "incoming"
     ran = update.exit_code is not None or update.reason is FailureReason.TIMEOUT
     if not ran:
         return Finished(task.id, _judge(update, None, task, record), Fetched(incoming), record)
     files = backend.outputs(run, TaskSubmission(task, update.attempt))
     for stream, url in (("stdout", files.stdout), ("stderr", files.stderr)):
-        keep_log(url, record.log_path(task.id, update.attempt, stream))
+        lost = keep_log(url, record.log_path(task.id, update.attempt, stream))
+        if lost:
+            run.notify(f"{task.id}: the log {stream} of attempt {update.attempt} is lost: {lost}")
     fetched = Fetched(incoming)
     if update.state is not TaskState.CANCELED and task.outputs:
         fetched = fetch(task.outputs, update.state, open_tree(files.tree), incoming)

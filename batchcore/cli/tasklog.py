@@ -21,8 +21,8 @@ class LogSource:
         self.run = run
         self._stack = ExitStack()
         self._backend: Backend | None = None
-        self._context = RunContext(run_id=run.id, plan=run.header.plan, directory=run.directory)
-        self._tasks = {task.id: task for task in run.header.plan.tasks}
+        self._context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory)
+        self._tasks = {task.id: task for task in run.plan.tasks}
 
     def __enter__(self) -> Self:
         """Use it for one command."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -21,6 +19,8 @@ from batchcore.transfer.stage import local_path
 from batchcore.transfer.trees import LocalTree, RemoteTree, Tree
 
 _SHOWN = 8
+_LONGEST_NAME = 100
+_LONGEST_DETAIL = 400
 
 
 class Collected(Struct, frozen=True):
@@ -56,13 +56,14 @@ def open_tree(url: str) -> Tree:
 def fetch(
     outputs: Sequence[PlannedOutput], ended: TaskState, tree: Tree, incoming: Path
 ) -> Fetched:
-    """Copy the outputs that are due after this end into `incoming`, an empty directory.
+    """Copy the outputs that are due after this end into `incoming`, a directory for one at a time.
 
+    What is left in it of an earlier fetch is deleted.
     A file that must be refused is named in the result and the others are fetched all the same; a
     required output that is missing is refused only after success. Raises `TransferError` where
     the tree cannot be read now (transient), or `incoming` cannot be written.
     """
-    shutil.rmtree(incoming, ignore_errors=True)
+    _empty(incoming)
     arrived = _Arrived(incoming)
     refusals: list[Refused] = []
     for output in outputs:
@@ -74,18 +75,18 @@ def fetch(
                 detail = _missing(output, tree.names())
                 refusals.append(Refused(FailureReason.OUTPUT_MISSING, detail))
         except UnsafeFile as exc:
-            refusals.append(Refused(FailureReason.OUTPUT_UNSAFE, str(exc)))
+            refusals.append(_unsafe(exc))
             continue
         for name in found:
             try:
                 arrived.add(tree, name, _destination(output, name))
             except UnsafeFile as exc:
-                refusals.append(Refused(FailureReason.OUTPUT_UNSAFE, str(exc)))
+                refusals.append(_unsafe(exc))
     return Fetched(incoming, arrived.files, refusals[0] if refusals else None)
 
 
 def publish(fetched: Fetched, target: Path) -> None:
-    """Rename the fetched files to their places below `target` and remove `incoming`.
+    """Rename the fetched files to their places below `target`; `incoming` is empty then.
 
     May be repeated after a crash: it is always done after a `fetch` of the same attempt.
     """
@@ -100,7 +101,6 @@ def publish(fetched: Fetched, target: Path) -> None:
         except OSError as exc:
             raise files.write_error(place, exc) from exc
         crash.reach("collect.published")
-    discard(fetched)
 
 
 def withdraw(places: Sequence[str], target: Path) -> None:
@@ -115,44 +115,14 @@ def withdraw(places: Sequence[str], target: Path) -> None:
 
 def discard(fetched: Fetched) -> None:
     """Delete what was fetched and not published."""
-    shutil.rmtree(fetched.incoming, ignore_errors=True)
+    _empty(fetched.incoming)
 
 
-def keep_log(source: str | None, target: Path) -> None:
-    """Move or copy a log of an ended attempt to its place; an absent one leaves nothing.
-
-    A local log is renamed where it is a plain file; a worker that has put a link or a pipe in its
-    place loses it.
-    """
-    if source is None:
-        return
-    local = local_path(source)
-    tree = open_tree(source.rpartition("/")[0])
-    name = source.rpartition("/")[2]
-    with suppress(UnsafeFile, FileNotFoundError), tree.open(name) as stream:
-        if local is None or not _renamed(local, stream, target):
-            with files.whole_file(target) as copy:
-                files.copy(stream, copy, source)
-
-
-def _renamed(log: Path, opened: BinaryIO, target: Path) -> bool:
-    """Rename the file that was opened; False where it must be copied from there instead.
-
-    A worker may have closed its directory to us, or something that outlived it may have put
-    another file in the place of the log.
-    """
-    if log.is_symlink():
-        msg = f"{log.name!r} is a link"
-        raise UnsafeFile(msg)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        log.replace(target)
-        if os.path.samestat(target.lstat(), os.fstat(opened.fileno())):
-            return True
-        target.unlink()
-    except OSError:
-        return False
-    return False
+def _empty(directory: Path) -> None:
+    """Delete what is in a directory of our own; making and removing it anew costs far more."""
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            Path(entry).unlink()
 
 
 def _is_due(output: PlannedOutput, ended: TaskState) -> bool:
@@ -162,9 +132,21 @@ def _is_due(output: PlannedOutput, ended: TaskState) -> bool:
 
 def _choose(output: PlannedOutput, tree: Tree) -> list[str]:
     """Return the names in the task of the files that an output names."""
-    if not output.is_pattern:
-        return [output.path] if tree.has(output.path) else []
-    return [name for name in tree.names() if paths.matches(output.path, name)]
+    if output.is_pattern:
+        _refuse_closed(output.path, tree)
+    elif tree.has(output.path):
+        return [output.path]
+    elif output.path.isascii():  # such a name has one form only
+        return []
+    return [name for name in tree.names() if paths.matches(output.path, paths.composed(name))]
+
+
+def _refuse_closed(pattern: str, tree: Tree) -> None:
+    """Raise where files that a pattern names could lie in a directory that was not listed."""
+    for directory, why in tree.closed().items():
+        if paths.reaches(pattern, directory):
+            msg = f"the directory {directory!r} cannot be listed: {why}"
+            raise UnsafeFile(msg)
 
 
 def _destination(output: PlannedOutput, name: str) -> str:
@@ -172,11 +154,11 @@ def _destination(output: PlannedOutput, name: str) -> str:
     if not output.is_pattern:
         return output.to
     fixed = paths.fixed_part(output.path)
-    inner = name[len(fixed) + 1 :] if fixed else name
     try:
-        return f"{output.to}/{paths.safe_path(inner, 'output')}"
+        safe = paths.safe_path(name, "output")
     except JobError as exc:
         raise UnsafeFile(exc.reason) from exc
+    return f"{output.to}/{safe[len(fixed) + 1 :] if fixed else safe}"
 
 
 class _Arrived:
@@ -204,14 +186,26 @@ class _Arrived:
             raise UnsafeFile(msg)
         number = str(len(self._files))
         with tree.open(name) as stream, files.whole_file(self._incoming / number) as copy:
-            record = files.copy(stream, copy, repr(name))
-            tree.verify(name, record)
+            before = tree.stamp(name, stream)
+            files.require_room(copy, before.size or 0, stream, name)
+            record = files.copy(stream, copy, repr(name), before.size)
+            tree.verify(name, stream, before, record)
         crash.reach("collect.copied")
         self._files[place] = Collected(name, to, record.size, record.sha256)
         self._directories.update(dict.fromkeys(parents, name))
 
 
+def _unsafe(exc: UnsafeFile) -> Refused:
+    """Say why, in one line: a worker may have chosen a name of thousands of characters."""
+    return Refused(FailureReason.OUTPUT_UNSAFE, _shortened(str(exc), _LONGEST_DETAIL))
+
+
+def _shortened(text: str, most: int) -> str:
+    """Leave out what lies in the middle: a name begins a detail, and its reason ends it."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def _missing(output: PlannedOutput, names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    shown = ", ".join(_shortened(repr(name), _LONGEST_NAME) for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{output.path!r} was not written; the task left {shown or 'no file'}{more}"

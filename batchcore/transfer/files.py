@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 import fsspec
 from msgspec import Struct
 
+from batchcore import units
 from batchcore.errors import BatchcoreError, EnvironmentNotReady, TransferError
 
 CHUNK = 1 << 20
@@ -37,27 +38,38 @@ class UnsafeFile(Exception):
 
 
 @contextmanager
-def whole_file(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+def whole_file(target: Path, *, mode: int = 0o644, durable: bool = False) -> Iterator[BinaryIO]:
     """Open a file for writing that appears at `target` when the block ends without an error.
 
-    The content is on disk before the name is, and an older file at `target` stays whole until
-    then. Raises `TransferError` naming the path, or `EnvironmentNotReady` where it cannot be
-    written at all.
+    An older file at `target` stays whole until then, also if this process is killed. Only a
+    `durable` file is on disk before its name is: for the others see `batchcore.durability`.
+    Raises `TransferError` naming the path, or `EnvironmentNotReady` where it cannot be written
+    at all.
     """
     temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
+        with _new_file(temporary) as stream:
             yield stream
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(target)
-    except OSError as exc:
-        raise write_error(target, exc) from exc
-    finally:
+    except BaseException as exc:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise write_error(target, exc) from exc
+        raise
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Create a file, and its directory where there is none yet."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 @contextmanager
@@ -95,19 +107,51 @@ def write_error(target: Path, exc: OSError) -> BatchcoreError:
     return TransferError(f"{target} cannot be written: {exc.strerror or exc}", where=str(target))
 
 
-def copy(source: BinaryIO, target: BinaryIO, name: str = "the source") -> FileRecord:
+def require_room(target: BinaryIO, size: int, source: BinaryIO, name: str) -> None:
+    """Raise unless so many bytes fit on the disk of an open file; nothing is written yet.
+
+    `UnsafeFile` where most of the source is a hole, so that its size says nothing of the work
+    that is in it, else `TransferError`.
+    """
+    disk = os.fstatvfs(target.fileno())
+    room = disk.f_bavail * disk.f_frsize
+    if size <= room:
+        return
+    fits = f"{units.show_bytes(size)} do not fit into the {units.show_bytes(room)} that are free"
+    if _is_hollow(source, size):
+        msg = f"{name!r} is mostly a hole: its {fits}"
+        raise UnsafeFile(msg)
+    raise TransferError(
+        f"the disk is full: the {fits}, to collect {name!r}",
+        hint="free some space and run the same command again; nothing is lost",
+        where=str(target.name),
+    )
+
+
+def _is_hollow(source: BinaryIO, size: int) -> bool:
+    """Return whether less than half of a file of this machine is on its disk."""
+    try:
+        return os.fstat(source.fileno()).st_blocks * 512 < size // 2
+    except (OSError, AttributeError):  # a stream from a store
+        return False
+
+
+def copy(
+    source: BinaryIO, target: BinaryIO, name: str = "the source", size: int | None = None
+) -> FileRecord:
     """Copy a stream to its end and return what was copied; memory stays at one chunk.
 
-    Raises `TransferError` (transient) where `source`, called `name`, cannot be read on; errors of
-    `target` are its owner's to explain.
+    Where the `size` is known, a stream that goes on is left at most one chunk behind it: what is
+    being written to may have no end. Raises `TransferError` (transient) where `source`, called
+    `name`, cannot be read on; errors of `target` are its owner's to explain.
     """
     digest = hashlib.sha256()
-    size = 0
-    while chunk := _read(source, name):
+    copied = 0
+    while (size is None or copied <= size) and (chunk := _read(source, name)):
         digest.update(chunk)
         target.write(chunk)
-        size += len(chunk)
-    return FileRecord(size, digest.hexdigest())
+        copied += len(chunk)
+    return FileRecord(copied, digest.hexdigest())
 
 
 def _read(source: BinaryIO, name: str) -> bytes:
@@ -139,25 +183,17 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
     the way may be a link out of it, and nothing that is not a regular file is opened for reading.
     Raises `UnsafeFile` with the reason, and `FileNotFoundError`.
     """
-    *parents, name = resolve(root, relative).split("/")
-    descriptor = -1
+    folder, _, name = resolve(root, relative).rpartition("/")
     try:
-        descriptor = os.open(root, _DIRECTORY)
-        for part in parents:
-            below = os.open(part, _DIRECTORY, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
-        mode = os.lstat(name, dir_fd=descriptor).st_mode
-        # Opened only if it is a file: to open a device is to use it, and a socket cannot be.
-        file = os.open(name, _FILE, dir_fd=descriptor) if stat.S_ISREG(mode) else -1
+        with directory_beneath(root, folder) as descriptor:
+            mode = os.lstat(name, dir_fd=descriptor).st_mode
+            # Opened only if it is a file: to open a device is to use it, and a socket cannot be.
+            file = os.open(name, _FILE, dir_fd=descriptor) if stat.S_ISREG(mode) else -1
     except FileNotFoundError:
         raise
     except OSError as exc:
         msg = f"{relative!r} cannot be opened safely: {exc.strerror}"
         raise UnsafeFile(msg) from exc
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
     if file >= 0 and not stat.S_ISREG(mode := os.fstat(file).st_mode):
         os.close(file)
         file = -1
@@ -165,6 +201,24 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
         msg = f"{relative!r} is {_kind(mode)}"
         raise UnsafeFile(msg)
     return os.fdopen(file, "rb")
+
+
+@contextmanager
+def directory_beneath(root: Path, relative: str) -> Iterator[int]:
+    """Open a directory beneath `root` for the length of a block and give its descriptor.
+
+    `relative` is what `resolve` answers, or "" for `root`: a link that has come into it since is
+    refused. Raises `OSError`.
+    """
+    descriptor = os.open(root, _DIRECTORY)
+    try:
+        for part in relative.split("/") if relative else ():
+            below = os.open(part, _DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def resolve(root: Path, relative: str) -> str:

@@ -22,10 +22,10 @@ from batchcore.transfer.collect import (
     Fetched,
     discard,
     fetch,
-    keep_log,
     open_tree,
     publish,
 )
+from batchcore.transfer.logs import keep_log
 
 SUCCEEDED, FAILED, CANCELED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELED
 
@@ -388,7 +388,7 @@ def test_publishing_is_by_rename(attempt: Attempt) -> None:
 def test_nothing_stays_behind(attempt: Attempt, end: Callable[[Fetched], None]) -> None:
     attempt.left(["a"])
     end(attempt.fetch("a"))
-    assert not attempt.incoming.exists()
+    assert list(attempt.incoming.iterdir()) == []
 
 
 def test_what_a_killed_controller_had_fetched_is_fetched_anew(attempt: Attempt) -> None:
@@ -505,3 +505,38 @@ def test_a_log_that_has_no_place_is_named(local: Attempt) -> None:
     (local.root / "logs").write_bytes(b"in the way")
     with pytest.raises(EnvironmentNotReady, match=r"logs/stdout\.txt cannot be written"):
         keep_log(f"{local.url}/stdout.txt", local.root / "logs" / "stdout.txt")
+
+
+def test_a_log_that_its_worker_has_replaced_is_said_to_be_lost(local: Attempt) -> None:
+    os.mkfifo(local.wd / "stdout.txt")
+    lost = keep_log(f"{local.url}/stdout.txt", local.root / "logs" / "stdout.txt")
+    assert lost == "'stdout.txt' is a named pipe"
+
+
+def test_a_log_that_is_absent_or_kept_is_no_loss(attempt: Attempt) -> None:
+    attempt.left({"stdout.txt": b"hello\n"})
+    assert keep_log(f"{attempt.url}/stdout.txt", attempt.root / "logs" / "stdout.txt") == ""
+    assert keep_log(f"{attempt.url}/stderr.txt", attempt.root / "logs" / "stderr.txt") == ""
+
+
+class Unlisted(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+    """A store in memory that is too large to list."""
+
+    protocol = "unlisted"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("unlisted:/")))
+
+    def ls(self, path: str, **_: object) -> None:
+        raise OSError(path)
+
+    find = ls
+
+
+def test_a_log_in_a_store_is_opened_without_a_listing(tmp_path: Path) -> None:
+    fsspec.register_implementation("unlisted", Unlisted, clobber=True)
+    fsspec.filesystem("memory").pipe("/unlisted/stdout.txt", b"hello\n")
+    keep_log("unlisted://unlisted/stdout.txt", tmp_path / "stdout.txt")
+    assert (tmp_path / "stdout.txt").read_bytes() == b"hello\n"
+    fsspec.filesystem("memory").rm("/unlisted", recursive=True)
