@@ -1,8 +1,8 @@
-"""What a job asks for that not every backend has; refused before anything is sent."""
+"""What a job asks for that the backend or this environment lacks; refused before it is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from batchcore.backend import BackendSpec
 from batchcore.errors import Problem
@@ -34,3 +34,26 @@ def unsupported_requests(plan: Plan, spec: BackendSpec) -> Iterable[Problem]:
                 hint=f"leave {key} out, or choose another backend: batchcore backends list",
                 key=f"tasks[{asking[0]}].{key}{more}",
             )
+
+
+def unset_secrets(
+    plan: Plan, environ: Mapping[str, str], past: Container[str]
+) -> Iterable[Problem]:
+    """Yield a problem for each secret that a task needs and the environment does not have.
+
+    `past` are the tasks that need none any more. An empty variable counts as not set: it is what
+    a shell makes of a missing one.
+    """
+    asking: dict[str, list[int]] = {}
+    for index, task in enumerate(plan.tasks):
+        for name in task.secrets if task.id not in past else ():
+            if not environ.get(name):
+                asking.setdefault(name, []).append(index)
+    for name, indexes in asking.items():
+        more = f" (and {len(indexes) - 1} more tasks)" if len(indexes) > 1 else ""
+        yield Problem(
+            code="BC2206",
+            reason=f"the secret {name} is not set in this environment, or it is empty",
+            hint=f"type: export {name}=…",
+            key=f"tasks[{indexes[0]}].secrets{more}",
+        )

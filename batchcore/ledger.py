@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from batchcore import crash, manifest
+from batchcore import crash, durability, manifest
 from batchcore.announce import Announcer
 from batchcore.backend import TaskUpdate
 from batchcore.clock import Clock
@@ -20,6 +20,7 @@ class Ledger:
     def __init__(self, record: Record, announcer: Announcer, clock: Clock) -> None:
         """Read the rows."""
         self._record = record
+        self._unsynced = record.unsynced
         self._announcer = announcer
         self._clock = clock
         self.rows = {row.id: row for row in record.rows()}
@@ -64,6 +65,7 @@ class Ledger:
     def end(self, row: TaskRow, old: TaskState, finished: Finished) -> None:
         """Publish what a task left and write down its end."""
         self._judge(row, finished)
+        self._note_unsynced()
         files = finished.publish()
         if row.state is TaskState.SUCCEEDED:
             published = manifest.Published(
@@ -108,8 +110,23 @@ class Ledger:
             row.canceling = True
         self._record.save(rows)
 
+    def _note_unsynced(self) -> None:
+        """Write down, once and before the first of them, that files are not on disk yet."""
+        if not self._unsynced:
+            self._unsynced = durability.boot_id()
+            self._record.save_meta("unsynced", self._unsynced)
+
+    def _sync(self) -> None:
+        if self._unsynced:
+            durability.sync(self._record.published_paths())
+            self._unsynced = ""
+            self._record.save_meta("unsynced", "")
+
     def conclude(self) -> tuple[str, Mapping[TaskState, int]]:
-        """Write down how the run ended and return it, with how many tasks ended in each state."""
+        """Write down how the run ended and return it, with how many tasks ended in each state.
+
+        What was published is on disk before that; raises `TransferError` where it cannot be.
+        """
         count = dict.fromkeys(TaskState, 0)
         for row in self.rows.values():
             count[row.state] += 1
@@ -118,6 +135,7 @@ class Ledger:
             state = "failed"
         elif count[TaskState.CANCELED]:
             state = "canceled"
+        self._sync()
         self._record.save_meta("state", state)
         return state, count
 

@@ -59,7 +59,7 @@ def clean_run(run: Run, *, dry_run: bool, results: bool = False) -> list[str]:
     try:
         with open_backend(run) as backend:
             context = RunContext(
-                run_id=run.id, plan=run.header.plan, directory=run.directory, store=""
+                run_id=run.id, plan=run.plan, directory=run.directory, store=""
             )
             if not dry_run:
                 record.settle()
@@ -79,13 +79,13 @@ def open_backend(run: Run, plugins: Plugins | None = None) -> Iterator[Backend]:
     plugins = plugins or Plugins()
     settings = resolve(
         plugins,
-        flags={"backend": run.header.backend},
-        items=run.header.overrides,
-        job=job_settings(run.header.plan),
-        config=run.header.config or None,
-        no_config=run.header.no_config,
+        flags={"backend": run.heading.backend},
+        items=run.heading.overrides,
+        job=job_settings(run.plan),
+        config=run.heading.config or None,
+        no_config=run.heading.no_config,
     )
-    backend = plugins.create(run.header.backend, settings.backend)
+    backend = plugins.create(run.heading.backend, settings.backend)
     try:
         yield backend
     finally:

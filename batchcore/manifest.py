@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,12 +36,22 @@ def add(directory: Path, published: Published) -> None:
         raise write_error(path, exc) from exc
 
 
+def mend(directory: Path) -> None:
+    """End a last line that was cut off, so that the next one does not become part of it."""
+    path = directory / NAME
+    with suppress(FileNotFoundError), path.open("r+b") as stream:
+        if stream.seek(0, os.SEEK_END):
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+
+
 def read(directory: Path) -> dict[str, Published]:
     """Return the last line of each task; a line that was cut off by a crash is left out."""
     found: dict[str, Published] = {}
     with suppress(FileNotFoundError):
         for line in (directory / NAME).read_bytes().splitlines():
-            with suppress(msgspec.MsgspecError):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
                 published = msgspec.json.decode(line, type=Published)
                 found[published.task] = published
     return found

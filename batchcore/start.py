@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -16,13 +17,13 @@ from batchcore.backend import Backend, BackendSpec, Check
 from batchcore.driver import Driver, Policy
 from batchcore.errors import Detached, JobError, NotFound, Problem, suggest
 from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
-from batchcore.features import unsupported_requests
+from batchcore.features import unset_secrets, unsupported_requests
 from batchcore.identity import identity_of, place_below, place_in
 from batchcore.model import Job
 from batchcore.plan import Plan, plan_job
 from batchcore.plugins import Plugins
 from batchcore.record import Header, Record
-from batchcore.resume import reopen
+from batchcore.resume import past_start, reopen
 from batchcore.run import Run
 from batchcore.settings import Settings, job_settings, resolve
 from batchcore.signals import detaching
@@ -146,6 +147,8 @@ def prepare(
             run_id, directory = place_below(runs, stem, fresh=options.fresh)
         else:
             run_id, directory = place_in(options.directory.absolute(), stem, fresh=options.fresh)
+        if any(task.secrets for task in plan.tasks):
+            _raise(unset_secrets(plan, os.environ, past_start(directory)), origin)
     except BaseException:
         backend.close()
         raise
@@ -184,8 +187,6 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
     except BaseException:
         prepared.backend.close()
         raise
-    # The same work: what may differ is where its files are now, and how often to try.
-    record.header = msgspec.structs.replace(record.header, plan=prepared.plan)
     core = prepared.settings.core
     told = _told(prepared, observers)
     driver = Driver(
@@ -209,8 +210,10 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
             signal_exit=exc.signal_exit,
         ) from None
     finally:
-        prepared.backend.close()
-        record.close()
+        try:
+            prepared.backend.close()
+        finally:
+            record.close()
     return Run.load(prepared.directory)
 
 

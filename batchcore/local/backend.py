@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from batchcore import durability
 from batchcore.backend import (
     Backend,
     Check,
@@ -23,7 +24,7 @@ from batchcore.errors import BackendError
 from batchcore.local.engine import Engine, read_exit
 from batchcore.local.runner import Attempt, Runner
 from batchcore.plan import Plan
-from batchcore.transfer.files import UnsafeFile, open_beneath, write_error
+from batchcore.transfer.files import UnsafeFile, open_beneath, write_error, write_whole
 from batchcore.transfer.stage import local_path, materialise
 
 _LOG_CHUNK = 1 << 20
@@ -53,8 +54,17 @@ class LocalBackend(Backend):
         return self._runner.check(plan)
 
     def store(self, run: RunContext) -> str:
-        """Return a directory of the run directory."""
-        return f"file://{_work(run) / '.store'}"
+        """Return a directory of the run directory.
+
+        What another boot of the machine has left in ``work/`` may have lost its content, however
+        whole it looks: it is deleted, and what ran then runs again.
+        """
+        work = _work(run)
+        if not _is_of_this_boot(work):
+            self._runner.sweep(run.run_id, work)
+            remove_tree(work)
+        _mark_boot(work)
+        return f"file://{work / '.store'}"
 
     def submit(self, run: RunContext, tasks: Sequence[TaskSubmission]) -> None:
         """Queue the attempts; those of an earlier process are adopted when their turn comes."""
@@ -103,7 +113,7 @@ class LocalBackend(Backend):
         if not dry_run:
             self._engine.abandon()
             self._runner.sweep(run.run_id, work)
-            _remove_tree(work)
+            remove_tree(work)
         return lines
 
     def close(self) -> None:
@@ -115,7 +125,7 @@ class LocalBackend(Backend):
         ready = attempt.control / "ready"
         if ready.exists():
             return
-        _remove_tree(attempt.directory)
+        remove_tree(attempt.directory)
         try:
             attempt.control.mkdir(parents=True, mode=0o700)
             attempt.working_directory.mkdir(parents=True, mode=0o700)
@@ -130,6 +140,19 @@ def _work(run: RunContext) -> Path:
     return run.directory / "work"
 
 
+def _is_of_this_boot(work: Path) -> bool:
+    """Return whether nothing in the directory was written before the machine last stopped."""
+    try:
+        return durability.is_same_boot((work / "boot").read_text(), durability.boot_id())
+    except FileNotFoundError:
+        return not work.exists()
+
+
+def _mark_boot(work: Path) -> None:
+    if not (work / "boot").exists():
+        write_whole(work / "boot", durability.boot_id().encode())
+
+
 def _attempt(run: RunContext, submission: TaskSubmission) -> Attempt:
     return Attempt(
         run_id=run.run_id,
@@ -140,12 +163,13 @@ def _attempt(run: RunContext, submission: TaskSubmission) -> Attempt:
     )
 
 
-def _remove_tree(directory: Path) -> None:
+def remove_tree(directory: Path) -> None:
     """Delete a directory that a worker may have made hard to delete.
 
     By the system's own tools, which need no recursion and no path of limited length.
     """
-    for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+    remove = ["rm", "-rf"]
+    for command in (remove, ["chmod", "-R", "u+rwX"], remove):
         if os.path.lexists(directory):
             subprocess.run([*command, "--", str(directory)], check=False, capture_output=True)
     if os.path.lexists(directory):

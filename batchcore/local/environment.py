@@ -10,9 +10,15 @@ NODE_ROOT = "/mnt/batch/tasks"
 
 
 def worker_environment(
-    attempt: Attempt, *, node_root: PurePath, task_directory: PurePath
+    attempt: Attempt,
+    *,
+    node_root: PurePath,
+    task_directory: PurePath,
+    secrets: PurePath | None = None,
 ) -> dict[str, str]:
     """Return the environment of an attempt whose task directory the worker sees at this path.
+
+    `secrets` is the directory where the worker sees its secrets, None for a task without any.
 
     The ``AZ_BATCH_*`` names are those of an Azure Batch node (Azure Batch documentation, "Azure
     Batch runtime environment variables"); `HOME` is the working directory, as an unknown user
@@ -26,6 +32,7 @@ def worker_environment(
         "BATCHCORE_RUN_ID": attempt.run_id,
         "BATCHCORE_TASK_ID": attempt.task.id,
         "BATCHCORE_ATTEMPT": str(attempt.number),
+        **({"BATCHCORE_SECRETS_DIR": str(secrets)} if secrets else {}),
         "AZ_BATCH_ACCOUNT_NAME": "local",
         "AZ_BATCH_ACCOUNT_URL": "https://local.invalid",
         "AZ_BATCH_POOL_ID": "local",

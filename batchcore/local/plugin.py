@@ -25,7 +25,7 @@ def batchcore_register_backend() -> BackendSpec:
             "disk": Capability("emulated", "free space is looked at before the start"),
             "gpus": unsupported("a process sees every GPU of this machine"),
             "mounts": unsupported(no_container),
-            "secrets": unsupported("not built yet"),
+            "secrets": NATIVE,
             "root_user": unsupported("a process runs as you"),
             "live_logs": NATIVE,
             "out_of_memory_reason": unsupported(no_container),

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchcore.backend import Check
+from batchcore.local import secretfiles
 from batchcore.local.environment import worker_environment
 from batchcore.local.process_check import check_plan, command_here, default_search_path
 from batchcore.local.runner import Attempt, Exit
@@ -56,6 +57,7 @@ class ProcessRunner:
         self._descriptors: tuple[int, ...] = os.pipe()
         self._wake_read, self._wake_write = self._descriptors
         self._closed = False
+        self._programs: dict[tuple[str, str], str] = {}
 
     def check(self, plan: Plan) -> Check:
         """Say whether the plan can run here; see `check_plan`."""
@@ -68,9 +70,9 @@ class ProcessRunner:
         """Start the command, or adopt the process of an earlier controller."""
         if self._pid(attempt) is not None or self._adopted(attempt):
             return None
-        environment = self._environment(attempt)
+        environment = self._environment(attempt, secretfiles.write(attempt))
         argv = command_here(attempt.task.command, attempt.base, self._settings)
-        program = _find(argv[0], attempt.working_directory, environment["PATH"])
+        program = self._find(argv[0], attempt.working_directory, environment["PATH"])
         if program is None:
             return Exit(
                 reason=FailureReason.START_FAILED,
@@ -123,16 +125,18 @@ class ProcessRunner:
             _signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
 
     def remove(self, attempt: Attempt) -> None:
-        """Do nothing: an ended process leaves nothing outside its directory."""
+        """Delete the attempt's secrets; an ended process leaves nothing else behind."""
+        secretfiles.remove(attempt)
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:
-        """Name the processes of this run that still live."""
+        """Name the processes of this run that still live, and the secrets it has left."""
         living = _living(run_id, work)
         living |= {c.pid: d.parent.name for d, c in self._children.items() if work in d.parents}
-        return [f"processes of task {task}" for task in sorted(set(living.values()))]
+        processes = [f"processes of task {task}" for task in sorted(set(living.values()))]
+        return [*processes, *secretfiles.leftovers(run_id)]
 
     def sweep(self, run_id: str, work: Path) -> None:
-        """Kill the processes of this run."""
+        """Kill the processes of this run, and delete its secrets."""
         for child in list(self._children.values()):
             _signal_group(child.pid, signal.SIGKILL)
             child.wait()
@@ -144,6 +148,7 @@ class ProcessRunner:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(_SLICE / 5)
+        secretfiles.sweep(run_id)
 
     def wake(self) -> None:
         """Make every `wait` return."""
@@ -160,9 +165,10 @@ class ProcessRunner:
             child.returncode = child.returncode or 0  # it goes on alone: no ResourceWarning
         self._children.clear()
 
-    def _environment(self, attempt: Attempt) -> dict[str, str]:
+    def _environment(self, attempt: Attempt, secrets: Path | None) -> dict[str, str]:
         """Build the worker's environment; of the controller's own only what names its locale."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        names = (name for name in _INHERITED if name not in attempt.task.secrets)
+        inherited = {name: os.environ[name] for name in names if name in os.environ}
         return {
             "PATH": default_search_path(),
             "TMPDIR": str(attempt.directory / "tmp"),
@@ -171,8 +177,19 @@ class ProcessRunner:
                 attempt,
                 node_root=attempt.directory.parent.parent,
                 task_directory=attempt.task_directory,
+                secrets=secrets,
             ),
         }
+
+    def _find(self, program: str, directory: Path, path: str) -> str | None:
+        """Return the program to run, looked for only once; one that is gone is looked for again."""
+        known = self._programs.get((program, path))
+        if known is not None and os.access(known, os.X_OK):
+            return known
+        found = _find(program, directory, path)
+        if found is not None and "/" not in program:
+            self._programs[program, path] = found
+        return found
 
     def _pid(self, attempt: Attempt) -> int | None:
         if child := self._children.get(attempt.directory):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batchcore.backend import Check
 from batchcore.errors import Problem
+from batchcore.local import secretfiles
 from batchcore.local.capacity import beyond_capacity, beyond_disk
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.plan import Plan, PlannedTask
@@ -25,7 +26,12 @@ def command_here(
 
 
 def check_plan(plan: Plan, settings: LocalProcessSettings) -> Check:
-    """Find what this machine lacks, and fingerprint the files that stand in for the image."""
+    """Find what this machine lacks, and fingerprint the files that stand in for the image.
+
+    Raises `EnvironmentNotReady` where secrets would have to lie in a place open to others.
+    """
+    if any(task.secrets for task in plan.tasks):
+        secretfiles.place(os.environ)
     base = Path(plan.base)
     problems = [*_missing_stand_ins(base, settings), *_too_large(plan), *beyond_disk(plan)]
     fingerprint = {}

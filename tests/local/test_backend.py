@@ -127,7 +127,6 @@ def test_a_changed_stand_in_makes_a_new_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("task", "word"),
     [
-        (Task("t", shell="true", secrets=["TOKEN"]), "secrets"),
         (Task("t", shell="true", user="root"), "user"),
         (Task("t", shell="true", requirements=Requirements(gpus=1)), "gpus"),
     ],
