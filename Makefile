@@ -6,7 +6,7 @@ BACKEND = local-process
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test lint types bench format clean
 
 py := $(VENV)/bin/python
 projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml
@@ -36,6 +36,10 @@ lint: $(VENV)/.dev-installed  ## check style and formatting
 
 types: $(VENV)/.dev-installed  ## check types
 	@$(py) -m mypy
+
+# A figure of a machine that is busy with something else says little.
+bench: $(VENV)/.dev-installed  ## measure; ARGS="--only planning" measures one thing
+	@$(py) benchmarks/main.py $(ARGS)
 
 format: $(VENV)/.dev-installed  ## rewrite the files in the project's style
 	@$(py) -m ruff check --fix .

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from batchcore.rundir import SCHEMA, Header
+from batchcore.rundir import SCHEMA
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import write_error
 
@@ -38,7 +39,7 @@ CREATE TABLE staged (
 """
 
 
-class TaskRow(Struct, kw_only=True):
+class TaskRow(Struct, kw_only=True, array_like=True):
     """How far one task is; times are seconds since the epoch.
 
     `retries` and `interruptions` count the attempts that each budget has paid for. `canceling`
@@ -62,10 +63,20 @@ class TaskRow(Struct, kw_only=True):
     ended_at: float | None = None
 
 
+class OutputRow(NamedTuple):
+    """A published file of a task; `target` is its place below ``outputs/``."""
+
+    task: str
+    path: str
+    target: str
+    size: int
+    sha256: str
+
+
+_MANY = 10_000
 _COLUMNS = TaskRow.__struct_fields__
 _NAMES = ", ".join(_COLUMNS)
 SAVE = f"INSERT OR REPLACE INTO tasks ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
-_SELECT = f"SELECT {_NAMES} FROM tasks ORDER BY position"  # noqa: S608 - constants
 ATTEMPT = (
     "task",
     "attempt",
@@ -79,9 +90,11 @@ ATTEMPT = (
     "ended_at",
 )
 _T = float | None
+_Attempt = tuple[str, int, TaskState, FailureReason | None, int | None, str, str, str, _T, _T]
 _READ: dict[str, Any] = {
+    "tasks": TaskRow,
     "meta": tuple[str, str],
-    "attempts": tuple[str, int, TaskState, FailureReason | None, int | None, str, str, str, _T, _T],
+    "attempts": _Attempt,
     "outputs": tuple[str, str, str, str, int, str],
     "staged": tuple[str, int, str],
 }
@@ -100,35 +113,43 @@ _OUT_OF_REACH = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-FAULTS = (sqlite3.DatabaseError, ValueError, msgspec.ValidationError)
+# What SQLite says of a damaged database may be no text.
+FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
+_Value = TypeVar("_Value")
 
 
-def open_database(directory: Path, header: Header) -> sqlite3.Connection:
-    """Open the record for writing; make it where there is none, set a damaged one aside."""
+def open_database(directory: Path, ids: Sequence[str]) -> sqlite3.Connection:
+    """Open the record of these tasks for writing; make it where there is none.
+
+    All of it is checked, and a damaged one is set aside.
+    """
     path = directory / "run.db"
     try:
-        return _connect(path, header)
+        return _connect(path, ids)
     except FAULTS as exc:
         if not is_damage(exc, path):
             raise write_error(path, OSError(0, str(exc))) from exc
     for name in ("run.db", "run.db-wal", "run.db-shm"):
         with suppress(FileNotFoundError):
             (directory / name).replace(directory / f"{name}.corrupt-{time.time_ns()}")
-    database = _connect(path, header)
+    database = _connect(path, ids)
     with database:
         database.execute("INSERT OR REPLACE INTO meta VALUES ('rebuilt', '1')")
     return database
 
 
-def _connect(path: Path, header: Header) -> sqlite3.Connection:
+def _connect(path: Path, ids: Sequence[str]) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
         path.chmod(0o600)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
-            _fill_database(database, header)
-        _check(database, header)
+        if database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            _check_tasks(database, ids)
+            _check_pages(database)
+            _check_values(database)
+        else:
+            _fill_database(database, ids)
         with database:  # a record that cannot be written is found out now and not later
             database.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (SCHEMA,))
     except BaseException:
@@ -137,24 +158,28 @@ def _connect(path: Path, header: Header) -> sqlite3.Connection:
     return database
 
 
-def open_to_read(directory: Path, header: Header) -> sqlite3.Connection:
+def open_to_read(directory: Path, ids: Sequence[str], *, whole: bool) -> sqlite3.Connection:
     """Open the record for reading; where there is none yet, one that says so is in memory.
 
-    Raises one of `FAULTS` where it is damaged or cannot be read.
+    Its tables and the ids of its tasks are checked, and every page where the `whole` of it will
+    be read; values are where they are read. Raises one of `FAULTS` where it is damaged or cannot
+    be read.
     """
     path = directory / "run.db"
     if path.exists():
         database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=30)
         try:
             if database.execute("SELECT 1 FROM sqlite_master").fetchone():
-                _check(database, header)
+                _check_tasks(database, ids)
+                if whole:
+                    _check_pages(database)
                 return database
         except BaseException:
             database.close()
             raise
         database.close()
     database = sqlite3.connect(":memory:")
-    _fill_database(database, header)
+    _fill_database(database, ids)
     return database
 
 
@@ -162,24 +187,34 @@ def _quoted(path: Path) -> str:
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _check(database: sqlite3.Connection, header: Header) -> None:
-    """Raise `sqlite3.DatabaseError` or `ValueError` where a record is not one of this run.
+def _check_tasks(database: sqlite3.Connection, ids: Sequence[str]) -> None:
+    if _schema(database) != _own_schema():
+        raise sqlite3.DatabaseError("its tables are not those of a record")
+    there = database.execute("SELECT id FROM tasks ORDER BY position")
+    if [task_id for (task_id,) in there] != ids:
+        raise sqlite3.DatabaseError("its tasks are not those of the run")
 
-    SQLite's own check does not see a changed letter in a value: what decides, the names and the
-    states of the tasks, is looked at here.
-    """
+
+def _check_pages(database: sqlite3.Connection) -> None:
     with closing(database.execute("PRAGMA integrity_check")) as found:
         if (answer := found.fetchone()) != ("ok",):
             raise sqlite3.DatabaseError(*answer)
-    if _schema(database) != _own_schema():
-        msg = "its tables are not those of a record"
-        raise ValueError(msg)
-    if [row.id for row in task_rows(database)] != [task.id for task in header.plan.tasks]:
-        msg = "its tasks are not those of the run"
-        raise ValueError(msg)
+
+
+def _check_values(database: sqlite3.Connection) -> None:
+    """Read everything: SQLite's own check does not see a changed letter in a value."""
     for table, columns in _READ.items():
-        for row in database.execute(f"SELECT * FROM {table}"):  # noqa: S608 - constants
-            msgspec.convert(row, columns)
+        rows = database.execute(f"SELECT * FROM {table}")  # noqa: S608 - constants
+        while some := rows.fetchmany(_MANY):
+            converted(some, columns)
+
+
+def converted(rows: Iterable[Any], kind: type[_Value]) -> list[_Value]:
+    """Return rows as values of a type; raises `sqlite3.DatabaseError` where one is none."""
+    try:
+        return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]
+    except msgspec.ValidationError as exc:
+        raise sqlite3.DatabaseError(f"a value in it is wrong: {exc}") from exc
 
 
 def _schema(database: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -193,12 +228,33 @@ def _own_schema() -> list[tuple[str, str]]:
         return _schema(database)
 
 
-def task_rows(database: sqlite3.Connection) -> list[TaskRow]:
-    """Return all tasks in the order of the job."""
-    return [
-        msgspec.convert(dict(zip(_COLUMNS, row, strict=True)), TaskRow, strict=False)
-        for row in database.execute(_SELECT)
-    ]
+def task_rows(
+    database: sqlite3.Connection, states: Iterable[TaskState] | None = None, limit: int = -1
+) -> list[TaskRow]:
+    """Return the tasks that are in one of these states, default all, in the order of the job.
+
+    At most `limit` of them, all where it is negative.
+    """
+    which, wanted = _in_states(states)
+    query = f"SELECT {_NAMES} FROM tasks {which} ORDER BY position LIMIT ?"  # noqa: S608 - constants
+    return converted(database.execute(query, (*wanted, limit)).fetchall(), TaskRow)
+
+
+def output_rows(
+    database: sqlite3.Connection, states: Iterable[TaskState] | None = None
+) -> list[OutputRow]:
+    """Return the published files of the tasks that are in one of these states, default all."""
+    which, wanted = _in_states(states)
+    tasks = f"WHERE task IN (SELECT id FROM tasks {which})" if which else ""  # noqa: S608 - constants
+    query = f"SELECT task, path, target, size, sha256 FROM outputs {tasks}"  # noqa: S608 - constants
+    return converted(database.execute(query, wanted).fetchall(), OutputRow)
+
+
+def _in_states(states: Iterable[TaskState] | None) -> tuple[str, list[str]]:
+    if states is None:
+        return "", []
+    wanted = [state.value for state in states]
+    return f"WHERE state IN ({', '.join('?' * len(wanted))})", wanted
 
 
 def is_damage(exc: Exception, path: Path) -> bool:
@@ -209,10 +265,10 @@ def is_damage(exc: Exception, path: Path) -> bool:
     return code not in _OUT_OF_REACH
 
 
-def _fill_database(database: sqlite3.Connection, header: Header) -> None:
+def _fill_database(database: sqlite3.Connection, ids: Sequence[str]) -> None:
     with database:
         database.executescript("BEGIN;" + _TABLES)
-        rows = (TaskRow(position=n, id=task.id) for n, task in enumerate(header.plan.tasks))
+        rows = (TaskRow(position=n, id=task_id) for n, task_id in enumerate(ids))
         database.executemany(SAVE, map(row_values, rows))
         database.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA,))
 

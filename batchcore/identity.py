@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batchcore.errors import Conflict
 from batchcore.plan import Plan
-from batchcore.record import read_header
+from batchcore.record import read_heading
 
 
 def identity_of(plan: Plan, backend: str, fingerprint: Mapping[str, str]) -> str:
@@ -42,7 +42,7 @@ def place_in(directory: Path, stem: str, *, fresh: bool) -> tuple[str, Path]:
     """
     if not (directory / "job.json").exists():
         return _new_id(stem), directory
-    header = read_header(directory)
+    header = read_heading(directory)
     if header.run_id.startswith(f"{stem}-") and not fresh:
         return header.run_id, directory
     raise Conflict(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +20,10 @@ from batchcore.sources import PlannedFile
 DEFAULT_GRACE = 10.0
 DEFAULT_RETRIES = 0
 DEFAULT_INTERRUPTIONS = 5
+_NO_REQUIREMENTS = Requirements()
 
 
-class PlannedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlannedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An output with its destination fixed: a file, or a directory where `path` is a pattern."""
 
     path: str
@@ -37,7 +37,7 @@ class PlannedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return paths.has_wildcard(self.path)
 
 
-class PlannedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlannedTask(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A task with the job's defaults merged in and its files fixed.
 
     Times are seconds, sizes are bytes. `spec_hash` is a SHA-256 over everything that decides the
@@ -151,7 +151,7 @@ def _plan_task(job: Job, task: Task, expanded: _Expanded, problems: list[Problem
                 key="command",
             )
         )
-    env = {**job.env, **task.env}
+    env = _merged(job.env, task.env)
     secrets = tuple(dict.fromkeys((*job.secrets, *task.secrets)))
     problems += [
         Problem(
@@ -164,16 +164,7 @@ def _plan_task(job: Job, task: Task, expanded: _Expanded, problems: list[Problem
         if name in env
     ]
     mounts = _overlaid(job.mounts, task.mounts, lambda mount: mount.path)
-    problems += [
-        Problem(
-            code="BC2203",
-            reason=f"two mounts are at {path!r}",
-            hint="give one of them another path",
-            key="mounts",
-        )
-        for path, count in Counter(mount.path for mount in mounts).items()
-        if count > 1
-    ]
+    problems += _mount_problems(mounts)
     planned = PlannedTask(
         id=task.id,
         command=argv or ("",),
@@ -195,10 +186,30 @@ def _plan_task(job: Job, task: Task, expanded: _Expanded, problems: list[Problem
             task.id, _overlaid(job.output_values, task.output_values, lambda output: output.path)
         ),
         mounts=mounts,
-        labels={**job.labels, **task.labels},
+        labels=_merged(job.labels, task.labels),
         user=task.user or job.user or "caller",
     )
-    return replace(planned, spec_hash=_spec_hash(planned))
+    try:
+        return replace(planned, spec_hash=_spec_hash(planned))
+    except UnicodeEncodeError as exc:
+        half = exc.object[exc.start : exc.end]
+        reason = f"task {task.id!r} or its job has a text with half a character, {half!r}"
+        hint = "often part of a file name that is not UTF-8: rename it"
+        problems.append(Problem(code="BC2001", reason=reason, hint=hint))
+        return planned
+
+
+def _mount_problems(mounts: Iterable[Mount]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for mount in mounts:
+        if mount.path in seen:
+            yield Problem(
+                code="BC2203",
+                reason=f"two mounts are at {mount.path!r}",
+                hint="give one of them another path",
+                key="mounts",
+            )
+        seen.add(mount.path)
 
 
 def _spec_hash(task: PlannedTask) -> str:
@@ -255,16 +266,24 @@ def _plan_outputs(task_id: str, outputs: Iterable[Output]) -> tuple[PlannedOutpu
 Value = TypeVar("Value")
 
 
+def _merged(defaults: dict[str, str], own: dict[str, str]) -> dict[str, str]:
+    """Return the job's texts and the task's; of many tasks without any it is one table."""
+    return {**defaults, **own} if own else defaults
+
+
 def _overlaid(
-    defaults: Iterable[Value], own: Iterable[Value], path: Callable[[Value], str]
+    defaults: Sequence[Value], own: Sequence[Value], path: Callable[[Value], str]
 ) -> tuple[Value, ...]:
     """Return the job's values and the task's, which replace those of the job at the same path."""
-    own = tuple(own)
+    if not (defaults and own):
+        return tuple(own or defaults)
     replaced = {path(value) for value in own}
     return (*(value for value in defaults if path(value) not in replaced), *own)
 
 
 def _merge_requirements(default: Requirements, own: Requirements) -> Requirements:
+    if own == _NO_REQUIREMENTS:
+        return default
     return Requirements(
         cpus=_first(own.cpus, default.cpus),
         memory=_first(own.memory, default.memory),

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock
 
 from batchcore import crash, paths
@@ -22,28 +24,48 @@ from batchcore.database import (
     FAULTS,
     SAVE,
     TaskRow,
+    converted,
     is_damage,
     open_database,
     open_to_read,
+    output_rows,
     row_values,
     task_rows,
 )
 from batchcore.errors import BackendError, Conflict
-from batchcore.rundir import SCHEMA, Header, acquire, make_directory, read_header, write_header
+from batchcore.rundir import (
+    SCHEMA,
+    Header,
+    Heading,
+    acquire,
+    make_directory,
+    read_header,
+    read_heading,
+    read_plan,
+    write_header,
+)
 from batchcore.states import TaskState
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord, sync_directory
 
-__all__ = ["SCHEMA", "Header", "Record", "TaskRow", "read_header"]
+__all__ = [
+    "SCHEMA",
+    "Header",
+    "Heading",
+    "Record",
+    "TaskRow",
+    "read_header",
+    "read_heading",
+    "read_plan",
+]
 
 
 class Record:
     """An open run directory; `create` or `resume` it to write, `read` it to look."""
 
-    def __init__(self, directory: Path, header: Header, database: sqlite3.Connection) -> None:
+    def __init__(self, directory: Path, database: sqlite3.Connection) -> None:
         """Use the class methods instead."""
         self.directory = directory
-        self.header = header
         self._database = database
         self._lock: FileLock | None = None
 
@@ -51,8 +73,10 @@ class Record:
     def create(cls, directory: Path, header: Header) -> Record:
         """Make the directory, write ``job.json`` and an empty record, and hold the lock.
 
-        On return the plan is on disk. Raises `Conflict` where another controller holds the
-        directory, `EnvironmentNotReady` where it cannot be written.
+        On return the plan is on disk. Where the same run is there already, what `header` says of
+        the job holds: its files may be elsewhere now. Raises `Conflict` where another controller
+        holds the directory or it is that of another run, `EnvironmentNotReady` where it cannot be
+        written.
         """
         make_directory(directory)
         lock = acquire(directory)
@@ -60,39 +84,44 @@ class Record:
             if not (directory / "job.json").exists():
                 write_header(directory, header)
                 crash.reach("record.created")
-            there = _same_run(directory, header)
-            return cls._locked(directory, there, lock)
+            else:
+                header = _continued(directory, header)
+            record = cls._locked(directory, header.task_ids, lock)
         except BaseException:
             lock.release()
             raise
+        record.header = header
+        return record
 
     @classmethod
     def resume(cls, directory: Path) -> Record:
         """Open an existing run for writing; raises `NotFound`, or `Conflict` where it is held."""
-        header = read_header(directory)
+        heading = read_heading(directory)
         lock = acquire(directory)
         try:
-            return cls._locked(directory, header, lock)
+            return cls._locked(directory, heading.task_ids, lock)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _locked(cls, directory: Path, header: Header, lock: FileLock) -> Record:
-        record = cls(directory, header, open_database(directory, header))
+    def _locked(cls, directory: Path, ids: list[str], lock: FileLock) -> Record:
+        record = cls(directory, open_database(directory, ids))
         record._lock = lock
         return record
 
     @classmethod
-    def read(cls, directory: Path) -> Record:
+    def read(cls, directory: Path, heading: Heading | None = None, *, whole: bool = True) -> Record:
         """Open an existing run for reading, while another process writes perhaps.
 
-        Writes nothing: where there is no record yet, every task is pending. Raises `NotFound`,
-        or `BackendError` where the record is damaged, which the next writer mends.
+        `heading` is what was read of ``job.json`` before. A record that is not read as a `whole`
+        is not checked as one. Writes nothing: where there is no record yet, every task is
+        pending. Raises `NotFound`, or `BackendError` where the record is damaged, which the next
+        writer mends.
         """
-        header = read_header(directory)
+        ids = (heading or read_heading(directory)).task_ids
         try:
-            return cls(directory, header, open_to_read(directory, header))
+            return cls(directory, open_to_read(directory, ids, whole=whole))
         except FAULTS as exc:
             path = directory / "run.db"
             raise BackendError(
@@ -101,6 +130,11 @@ class Record:
                 where=str(path),
                 code="BC7002",
             ) from exc
+
+    @cached_property
+    def header(self) -> Header:
+        """All that ``job.json`` holds; read when it is first asked for."""
+        return read_header(self.directory)
 
     @property
     def outputs_directory(self) -> Path:
@@ -111,14 +145,17 @@ class Record:
         """Return where the log of an ended attempt is kept."""
         return self.directory / "logs" / task_id / str(attempt) / f"{stream}.txt"
 
-    def rows(self) -> list[TaskRow]:
-        """Return all tasks in the order of the job."""
-        return task_rows(self._database)
+    def rows(self, states: Iterable[TaskState] | None = None, limit: int = -1) -> list[TaskRow]:
+        """Return the tasks that are in one of these states, default all, in the order of the job.
+
+        At most `limit` of them, all where it is negative.
+        """
+        return task_rows(self._database, states, limit)
 
     def counts(self) -> dict[TaskState, int]:
         """Return how many tasks are in each state."""
         rows = self._database.execute("SELECT state, count(*) FROM tasks GROUP BY state")
-        return {TaskState(state): count for state, count in rows}
+        return dict(converted(rows.fetchall(), tuple[TaskState, int]))
 
     def save(self, rows: Iterable[TaskRow]) -> None:
         """Write rows in one transaction."""
@@ -158,12 +195,12 @@ class Record:
         )
         return [dict(zip(ATTEMPT, row, strict=True)) for row in rows]
 
-    def outputs(self) -> dict[str, list[Collected]]:
-        """Return the published files of each task."""
+    def outputs(self, states: Iterable[TaskState] | None = None) -> dict[str, list[Collected]]:
+        """Return the published files of each task in one of these states, default of all."""
         found: dict[str, list[Collected]] = {}
-        rows = self._database.execute("SELECT task, path, target, size, sha256 FROM outputs")
-        for task, path, target, size, sha256 in rows:
-            found.setdefault(task, []).append(Collected(path, target, size, sha256))
+        for row in output_rows(self._database, states):
+            file = Collected(row.path, row.target, row.size, row.sha256)
+            found.setdefault(row.task, []).append(file)
         return found
 
     def outputs_of(self, task_id: str) -> list[str]:
@@ -208,12 +245,25 @@ class Record:
             )
 
     def settle(self) -> None:
-        """Make all of it survive a power cut, and forget the store, which is released next."""
+        """Bring the record itself to disk, and forget the store, which is released next."""
         with self._database:
             self._database.execute("DELETE FROM staged")
         self._database.execute("PRAGMA wal_checkpoint(FULL)")
         for directory in (self.outputs_directory, self.directory):
             sync_directory(directory)
+        with suppress(OSError):
+            (self.directory / "incoming").rmdir()
+
+    @property
+    def unsynced(self) -> str:
+        """The boot in which files were published that may not be on disk; empty if they are."""
+        return self.meta("unsynced")
+
+    def published_paths(self) -> list[Path]:
+        """Return every published file of the record, and the manifest."""
+        rows = self._database.execute("SELECT target FROM outputs")
+        outputs = self.outputs_directory
+        return [*(outputs / target for (target,) in rows), self.directory / "manifest.jsonl"]
 
     def meta(self, key: str) -> str:
         """Return a remembered text, empty if there is none."""
@@ -251,10 +301,12 @@ class Record:
             self._lock.release()
 
 
-def _same_run(directory: Path, header: Header) -> Header:
-    there = read_header(directory)
+def _continued(directory: Path, header: Header) -> Header:
+    """Return a header with what is fixed since the run was made."""
+    there = read_heading(directory)
     if (there.run_id, there.spec_hash) == (header.run_id, header.spec_hash):
-        return there
+        fixed = msgspec.structs.asdict(there)
+        return msgspec.structs.replace(header, **{**fixed, "plan": header.plan})
     raise Conflict(
         f"{directory} holds another run: {there.run_id}",
         hint="choose another directory; a run's directory is never reused",

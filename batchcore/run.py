@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
 
 from batchcore.errors import NotFound, TasksFailed, TransferError, suggest
-from batchcore.record import Header, Record, TaskRow, read_header
+from batchcore.plan import Plan
+from batchcore.record import (
+    Header,
+    Heading,
+    Record,
+    TaskRow,
+    read_header,
+    read_heading,
+    read_plan,
+)
 from batchcore.requests import request_cancel
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import CHUNK
@@ -52,7 +62,10 @@ class TaskResult(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """A run as plain data; what ``--json`` prints."""
+    """A run as plain data; what ``--json`` prints.
+
+    `counts` are of all tasks, `tasks` those that were asked for.
+    """
 
     run: str
     backend: str
@@ -69,21 +82,31 @@ class Run:
     Reading is always allowed, while another process drives the run too.
     """
 
-    def __init__(self, directory: Path, header: Header) -> None:
+    def __init__(self, directory: Path, heading: Heading) -> None:
         """Use `Run.load`, or what `Job.run` returns."""
         self.directory = directory
-        self.header = header
+        self.heading = heading
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
         """Return the run in a directory; raises `NotFound` where there is none."""
         path = Path(directory).absolute()
-        return cls(path, read_header(path))
+        return cls(path, read_heading(path))
+
+    @cached_property
+    def header(self) -> Header:
+        """All that never changes about the run, its job too; read when it is first asked for."""
+        return read_header(self.directory)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the run; read when it is first asked for."""
+        return read_plan(self.directory)
 
     @property
     def id(self) -> str:
         """The run's id."""
-        return self.header.run_id
+        return self.heading.run_id
 
     @property
     def state(self) -> str:
@@ -92,14 +115,18 @@ class Run:
         `running` means that tasks have not ended; whether a controller drives it now or the same
         command must be given again is not part of it.
         """
-        with self._record() as record:
+        with self._record(whole=False) as record:
             return _state(record.counts())
 
-    def report(self) -> RunReport:
-        """Return everything known of the run and its tasks."""
-        with self._record() as record:
-            rows = record.rows()
-            outputs = record.outputs()
+    def report(self, states: Collection[TaskState] | None = None, limit: int = -1) -> RunReport:
+        """Return what is known of the run, and of its tasks in these states, default all.
+
+        At most `limit` tasks, all where it is negative. Few tasks of a large run take a fraction
+        of the time that all do.
+        """
+        with self._record(whole=states is None) as record:
+            rows = record.rows(states, limit)
+            outputs = record.outputs(states)
             counts = record.counts()
             place = record.outputs_directory
         tasks = tuple(
@@ -107,7 +134,7 @@ class Run:
         )
         return RunReport(
             run=self.id,
-            backend=self.header.backend,
+            backend=self.heading.backend,
             state=_state(counts),
             directory=self.directory,
             counts={state.value: count for state, count in sorted(counts.items())},
@@ -200,7 +227,7 @@ class Run:
 
     def require_tasks(self, task_ids: Sequence[str]) -> None:
         """Raise `NotFound` for the first id that is no task of the run."""
-        known = {task.id for task in self.header.plan.tasks}
+        known = set(self.heading.task_ids) if task_ids else set()
         for task_id in task_ids:
             if task_id not in known:
                 raise NotFound(
@@ -210,9 +237,9 @@ class Run:
                 )
 
     @contextmanager
-    def _record(self) -> Iterator[Record]:
+    def _record(self, *, whole: bool = True) -> Iterator[Record]:
         """Open the record for reading as long as a block."""
-        record = Record.read(self.directory)
+        record = Record.read(self.directory, self.heading, whole=whole)
         try:
             with record.errors():
                 yield record
@@ -221,7 +248,9 @@ class Run:
 
     def _in_order(self, row: TaskRow, outputs: list[Any]) -> list[Any]:
         """Sort a task's files by the outputs that named them."""
-        planned = self.header.plan.tasks[row.position].outputs
+        if len(outputs) <= 1:
+            return outputs
+        planned = self.plan.tasks[row.position].outputs
         places = [output.to for output in planned]
 
         def rank(file: Any) -> tuple[int, str]:
@@ -234,7 +263,7 @@ class Run:
 
     def __repr__(self) -> str:
         """Name the run and its state."""
-        return f"<Run {self.id} on {self.header.backend}: {self.state}>"
+        return f"<Run {self.id} on {self.heading.backend}: {self.state}>"
 
 
 def _state(counts: dict[TaskState, int]) -> str:

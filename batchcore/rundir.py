@@ -11,7 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -20,14 +20,14 @@ from msgspec import Struct
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
 from batchcore.model import Job
 from batchcore.plan import Plan
-from batchcore.transfer.files import sync_directory, write_error, write_whole
+from batchcore.transfer.files import sync_directory, whole_file, write_error, write_whole
 
 SCHEMA = "batchcore.run-record/1"
 _WORLD_WRITABLE = 0o002
 
 
-class Header(Struct, frozen=True, kw_only=True):
-    """What ``job.json`` holds: everything that never changes about a run.
+class _Facts(Struct, frozen=True, kw_only=True):
+    """What a run is called and where it runs.
 
     `overrides` are the ``--set`` items of the command that made it, `config` and `no_config` say
     which files of settings it read, so that later commands speak to the same place; a credential
@@ -39,18 +39,54 @@ class Header(Struct, frozen=True, kw_only=True):
     created_at: float
     version: str
     spec_hash: str
-    job: Job
-    plan: Plan
     fingerprint: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
     config: str = ""
     no_config: bool = False
 
 
+class Header(_Facts, frozen=True, kw_only=True):
+    """What ``job.json`` holds: everything that never changes about a run."""
+
+    job: Job
+    plan: Plan
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The ids of the tasks, in the order of the job."""
+        return [task.id for task in self.plan.tasks]
+
+
+class _Id(Struct, frozen=True, gc=False):
+    id: str
+
+
+class _Ids(Struct, frozen=True):
+    tasks: tuple[_Id, ...]
+
+
+class Heading(_Facts, frozen=True, kw_only=True):
+    """A `Header` of which the job is left out, and of the plan all but the ids.
+
+    Of a large run it is read in a tenth of the time.
+    """
+
+    plan: _Ids
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The ids of the tasks, in the order of the job."""
+        return [task.id for task in self.plan.tasks]
+
+
+class _Planned(Struct, frozen=True):
+    plan: Plan
+
+
 class _Envelope(Struct, frozen=True, kw_only=True):
     sha256: str
     run: msgspec.Raw
-    schema: str = SCHEMA
+    schema: str
 
 
 def make_directory(directory: Path) -> None:
@@ -83,22 +119,44 @@ def make_directory(directory: Path) -> None:
 def write_header(directory: Path, header: Header) -> None:
     """Write ``job.json``; on return it is on disk."""
     run = msgspec.json.encode(header)
-    envelope = _Envelope(sha256=hashlib.sha256(run).hexdigest(), run=msgspec.Raw(run))
-    write_whole(directory / "job.json", msgspec.json.encode(envelope), mode=0o600)
+    digest = hashlib.sha256(run).hexdigest()
+    # An `_Envelope`, in pieces: of a large run the text is not to be in memory twice.
+    with whole_file(directory / "job.json", mode=0o600, durable=True) as stream:
+        stream.write(b'{"sha256":"%b","run":' % digest.encode())
+        stream.write(run)
+        stream.write(b',"schema":"%b"}' % SCHEMA.encode())
     sync_directory(directory)
 
 
 def read_header(directory: Path) -> Header:
     """Return what ``job.json`` holds; raises `NotFound`, or `BackendError` if it is damaged."""
+    return _read(directory, Header)
+
+
+def read_heading(directory: Path) -> Heading:
+    """Return the light part of ``job.json``, as sure to be undamaged; raises the same."""
+    return _read(directory, Heading)
+
+
+def read_plan(directory: Path) -> Plan:
+    """Return the plan in ``job.json``; raises the same."""
+    return _read(directory, _Planned).plan
+
+
+_Part = TypeVar("_Part", Header, Heading, _Planned)
+
+
+def _read(directory: Path, part: type[_Part]) -> _Part:
     path = directory / "job.json"
     try:
         envelope = msgspec.json.decode(path.read_bytes(), type=_Envelope)
+        run = memoryview(envelope.run)
         if envelope.schema != SCHEMA:
             reason = f"its schema is {envelope.schema!r}, not {SCHEMA!r}"
-        elif hashlib.sha256(bytes(envelope.run)).hexdigest() != envelope.sha256:
+        elif hashlib.sha256(run).hexdigest() != envelope.sha256:
             reason = "its checksum does not match"
         else:
-            return msgspec.json.decode(bytes(envelope.run), type=Header)
+            return msgspec.json.decode(run, type=part)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise NotFound(
             f"there is no run in {directory}", hint="list the runs: batchcore status"

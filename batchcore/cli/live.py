@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from batchcore.cli.progress import Display
 from batchcore.cli.screen import Screen
@@ -66,6 +67,21 @@ class LiveDisplay:
         return Text(printable(self._render()), no_wrap=True, overflow="ellipsis")
 
 
+class _File(io.TextIOBase):
+    """A screen as rich wants it: a terminal that has gone must not stop a run."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._screen.encoding
+
+    def write(self, text: str) -> int:
+        self._screen.write(text)
+        return len(text)
+
+
 @contextmanager
 def display(screen: Screen, *, quiet: bool) -> Iterator[Display]:
     """Choose a display for a stream and take it down at the end."""
@@ -77,7 +93,7 @@ def display(screen: Screen, *, quiet: bool) -> Iterator[Display]:
 
     shown = LiveDisplay(screen.marks)
     console = Console(
-        file=screen.stream,
+        file=cast("IO[str]", _File(screen)),
         force_terminal=True,
         no_color=not screen.colour,
         highlight=False,

@@ -6,24 +6,19 @@ import sqlite3
 from pathlib import Path
 
 import click
-from msgspec import Struct
 
 from batchcore.cli.find import find_run, is_driven, run_directories, run_option, runs_directory
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.errors import BatchcoreError, UsageError
 from batchcore.report.data import run_json, runs_json
-from batchcore.report.run import RunLine, runs_text, summary_text, tasks_text
-from batchcore.run import Run
+from batchcore.report.run import RunLine, hidden_text, runs_text, summary_text, tasks_text
+from batchcore.run import Run, RunReport
+from batchcore.states import TaskState
 
 _RECENT = 20
-
-
-class _Shown(Struct, frozen=True):
-    """Which tasks are listed."""
-
-    all: bool
-    failed: bool
+_FAILED = (TaskState.FAILED,)
+_SHOWN = 20
 
 
 @click.command(epilog="Example:  batchcore status sum-of-powers-7f3a --failed")
@@ -46,19 +41,23 @@ def status(
     if run is None:
         _list_runs(session, runs_directory(runs))
     else:
-        _show_run(session, find_run(run, runs), _Shown(all_tasks, failed))
+        found = find_run(run, runs)
+        some = not (all_tasks or failed or session.wants_json)
+        states = _FAILED if failed or some else None
+        _show_run(session, found, found.report(states, _SHOWN if some else -1), some=some)
 
 
-def _show_run(session: Session, run: Run, shown: _Shown) -> None:
-    report = run.report()
+def _show_run(session: Session, run: Run, report: RunReport, *, some: bool) -> None:
     if session.wants_json:
-        session.out.json(run_json(report, failed_only=shown.failed))
+        session.out.json(run_json(report))
         return
     now = session.clock.now()
-    session.out.line(summary_text(report, run.header.created_at, now))
-    which = "all" if shown.all else "failed" if shown.failed else "some"
-    if tasks := tasks_text(report.tasks, which, now, session.out.width):
-        session.out.line(tasks)
+    lines = [
+        summary_text(report, run.heading.created_at, now),
+        tasks_text(report.tasks, now, session.out.width),
+        hidden_text(report) if some else "",
+    ]
+    session.out.line("\n".join(line for line in lines if line))
     if report.state == "running" and not is_driven(run.directory):
         session.err.line("not driven by any process now; go on with the same command")
 
@@ -81,7 +80,7 @@ def _run_line(directory: Path) -> RunLine:
     """Read one run for the list; a damaged one must not hide the others."""
     try:
         run = Run.load(directory)
-        report = run.report()
+        report = run.report(states=())
     except (BatchcoreError, sqlite3.Error):
         return RunLine(run=directory.name, state="damaged", directory=directory)
     return RunLine(
@@ -89,6 +88,6 @@ def _run_line(directory: Path) -> RunLine:
         state=report.state,
         directory=directory,
         backend=report.backend,
-        created_at=run.header.created_at,
+        created_at=run.heading.created_at,
         counts=report.counts,
     )

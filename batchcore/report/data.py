@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,22 +12,26 @@ import msgspec
 from batchcore.errors import BatchcoreError, exit_code_of
 from batchcore.report.run import RunLine
 from batchcore.run import RunReport
-from batchcore.states import TaskState
 
 ERROR = "batchcore.error/1"
 RUNS = "batchcore.runs/1"
+_UNPRINTED = re.compile(r"[^\x00-\x7e]+")
 
 
 def json_text(schema: str, data: dict[str, Any]) -> str:
     """Return data as JSON in ASCII, which every terminal and every pipe can carry."""
-    return json.dumps({"schema": schema, **msgspec.to_builtins(data, enc_hook=str)}, indent=2)
+    whole = {"schema": schema, **data}
+    try:
+        content = msgspec.json.encode(whole, enc_hook=str)
+    except UnicodeEncodeError:  # a file name that is no Unicode, which only `json` can spell
+        return json.dumps(msgspec.to_builtins(whole, enc_hook=str), indent=2)
+    text = msgspec.json.format(content, indent=2).decode()
+    return _UNPRINTED.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def run_json(report: RunReport, *, failed_only: bool = False) -> str:
-    """Return a run's report as JSON, of the tasks perhaps only those that failed."""
+def run_json(report: RunReport) -> str:
+    """Return a run's report as JSON."""
     data = msgspec.structs.asdict(report)
-    if failed_only:
-        data["tasks"] = [task for task in report.tasks if task.state is TaskState.FAILED]
     return json_text(data.pop("schema"), data)
 
 

@@ -12,7 +12,6 @@ from batchcore.run import RunReport, TaskResult
 from batchcore.states import FailureReason, TaskState
 from batchcore.units import show_seconds
 
-_SHOWN = 20
 _HEADS = ("TASK", "STATE", "REASON", "EXIT", "TRY", "TIME", "DETAIL")
 
 
@@ -57,26 +56,24 @@ def summary_text(report: RunReport, created_at: float, now: float) -> str:
         report.run,
         report.backend,
         report.state,
-        f"{done}/{len(report.tasks)}",
+        f"{done}/{sum(report.counts.values())}",
         counts_text(report.counts),
         f"begun {ago(now - created_at)}",
     ]
     return "  ".join(part for part in parts if part)
 
 
-def tasks_text(
-    tasks: Sequence[TaskResult], shown: str, now: float, width: int | None = None
-) -> str:
-    """Return a table of tasks; `shown` is ``all``, ``failed``, or ``some`` of the failed ones."""
-    failed = [task for task in tasks if task.state is TaskState.FAILED]
-    rows = list(tasks) if shown == "all" else failed
-    if shown == "some":
-        rows = rows[:_SHOWN]
-    lines = [table(_HEADS, [_row(task, now) for task in rows], width)] if rows else []
-    if shown == "some" and len(failed) > len(rows):
-        lines.append(f"(+ {len(failed) - len(rows)} failed ones not shown; --failed for them)")
-    if shown == "some" and len(tasks) > len(failed):
-        lines.append(f"(+ {len(tasks) - len(failed)} not shown; --tasks for all)")
+def tasks_text(tasks: Sequence[TaskResult], now: float, width: int | None = None) -> str:
+    """Return a table of tasks, empty where there are none."""
+    return table(_HEADS, [_row(task, now) for task in tasks], width) if tasks else ""
+
+
+def hidden_text(report: RunReport) -> str:
+    """Return how many tasks a report of failed ones leaves out, and how to see them."""
+    failed = report.counts.get(TaskState.FAILED, 0)
+    hidden, others = failed - len(report.tasks), sum(report.counts.values()) - failed
+    lines = [f"(+ {hidden} failed ones not shown; --failed for them)"] if hidden else []
+    lines += [f"(+ {others} not shown; --tasks for all)"] if others else []
     return "\n".join(lines)
 
 

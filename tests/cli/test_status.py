@@ -53,6 +53,17 @@ def test_json_of_failed_tasks_alone(cli: Call, ran: Call) -> None:
     assert [task["id"] for task in data["tasks"]] == ["b"]
 
 
+def test_of_many_failed_tasks_the_first_are_listed(cli: Call, ran: Call) -> None:
+    run = ran(a="true", **{f"b{n:02}": "exit 1" for n in range(22)})
+    out = cli("status", run).out.splitlines()
+    assert [line.split()[0] for line in out[2:-2]] == [f"b{n:02}" for n in range(20)]
+    assert out[-2:] == [
+        "(+ 2 failed ones not shown; --failed for them)",
+        "(+ 1 not shown; --tasks for all)",
+    ]
+    assert len(cli("status", run, "--failed").out.splitlines()) == 2 + 22
+
+
 def test_contradicting_options_exit_2(cli: Call, ran: Call) -> None:
     assert cli("status", ran(), "--tasks", "--failed").code == 2
 

@@ -20,10 +20,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
-from batchcore.record import Header, Record, TaskRow, read_header
+from batchcore.record import Header, Record, TaskRow, read_header, read_heading, read_plan
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord
+
+# An index that leads to the rows of another table, which reading alone would not show.
+WRONG_INDEX = (
+    "UPDATE sqlite_master SET rootpage ="
+    " (SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_tasks_1')"
+    " WHERE name = 'outputs_by_task'"
+)
 
 
 @pytest.fixture
@@ -148,6 +155,19 @@ def test_a_directory_of_another_run_is_never_reused(written: Path, header, field
         Record.create(written, header(**fields))
     assert caught.value.error_code == "BC9001"
     Record.resume(written).close()  # and the lock is free again
+
+
+def test_a_run_that_is_continued_has_the_plan_of_now_and_the_date_of_then(
+    written: Path, header
+) -> None:
+    given = header()
+    moved = msgspec.structs.replace(given.plan, base="/elsewhere")
+    record = Record.create(
+        written, msgspec.structs.replace(given, plan=moved, created_at=2.0, version="9")
+    )
+    assert record.header == msgspec.structs.replace(given, plan=moved)
+    assert read_header(written) == given
+    record.close()
 
 
 # What is written is read.
@@ -280,6 +300,28 @@ def test_a_full_disk_is_told_with_what_to_do(small_disk: Path, create) -> None:
     assert reread(small_disk / "run", Record.counts) == {TaskState.PENDING: 100}
 
 
+def test_the_light_part_of_a_run_says_the_same_as_all_of_it(create) -> None:
+    directory = create("a", "b").directory
+    whole, light = read_header(directory), read_heading(directory)
+    facts = [name for name in light.__struct_fields__ if name != "plan"]
+    assert [getattr(light, name) for name in facts] == [getattr(whole, name) for name in facts]
+    assert light.task_ids == whole.task_ids == ["a", "b"]
+    assert read_plan(directory) == whole.plan
+
+
+def test_tasks_and_their_outputs_can_be_had_by_state(create) -> None:
+    record = create("a", "b", "c")
+    for row in record.rows():
+        row.state = TaskState.FAILED if row.id == "b" else TaskState.SUCCEEDED
+        record.save_end(row, [Collected("out", f"{row.id}/out", 1, "0" * 64)])
+    good = {TaskState.SUCCEEDED}
+    assert [row.id for row in record.rows(good)] == ["a", "c"]
+    assert [row.id for row in record.rows(good, limit=1)] == ["a"]
+    assert sorted(record.outputs(good)) == ["a", "c"]
+    assert record.rows(()) == []
+    assert record.outputs(()) == {}
+
+
 # Readers.
 
 
@@ -329,6 +371,47 @@ def test_a_reader_of_a_damaged_record_says_how_it_is_mended(written: Path) -> No
     assert caught.value.error_code == "BC7002"
     assert "run the same command again" in caught.value.hint
     assert (written / "run.db").read_bytes() == b"nonsense" * 1000
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all", "a part"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE outputs",
+        "DELETE FROM tasks WHERE id = 'b'",
+        "UPDATE tasks SET id = 'B' WHERE id = 'b'",
+        "UPDATE tasks SET state = 'suceeded'",
+    ],
+)
+def test_a_reader_never_answers_from_a_record_that_is_wrong(
+    written: Path, statement: str, whole: bool
+) -> None:
+    with sqlite3.connect(written / "run.db") as database:
+        database.execute(statement)
+    database.close()
+    for what in (Record.rows, Record.counts):
+        with pytest.raises(BackendError) as caught:
+            read_guarded(written, what, whole=whole)
+        assert caught.value.error_code == "BC7002"
+        assert "run the same command again" in caught.value.hint
+
+
+def read_guarded(directory: Path, what: Callable[..., object], *, whole: bool) -> object:
+    record = Record.read(directory, whole=whole)
+    try:
+        with record.errors():
+            return what(record)
+    finally:
+        record.close()
+
+
+def test_who_reads_all_of_a_record_learns_that_an_index_of_it_is_wrong(written: Path) -> None:
+    with sqlite3.connect(written / "run.db") as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(WRONG_INDEX)
+    database.close()
+    with pytest.raises(BackendError, match="cannot be read"):
+        Record.read(written)
 
 
 # One writer.
@@ -502,12 +585,7 @@ def test_what_is_no_record_is_set_aside(written: Path, content: bytes) -> None:
         "UPDATE outputs SET size = 'large'",
         "ALTER TABLE tasks RENAME COLUMN detail TO details",
         "ALTER TABLE staged RENAME COLUMN sha256 TO sha257",
-        # An index that leads to the rows of another table, which reading alone would not show.
-        (
-            "UPDATE sqlite_master SET rootpage ="
-            " (SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_tasks_1')"
-            " WHERE name = 'outputs_by_task'"
-        ),
+        WRONG_INDEX,
     ],
 )
 def test_a_record_that_is_whole_and_not_of_this_run_is_set_aside(
@@ -524,6 +602,7 @@ def test_a_record_that_is_whole_and_not_of_this_run_is_set_aside(
 @given(st.integers(0, 2**16), st.integers(1, 255))
 @example(18, 255)  # the version that may write
 @example(19, 255)  # the version that may read
+@example(3136, 128)  # the text of a table: what SQLite says of it is no text
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

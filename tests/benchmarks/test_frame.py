@@ -1,0 +1,31 @@
+"""That the benchmarks run, on sizes at which their figures mean nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = Path(__file__).parents[2] / "benchmarks" / "main.py"
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(MAIN), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("startup", 1), ("planning", 4), ("status", 3)])
+def test_a_benchmark_prints_a_line_for_each_measure(name: str, rows: int) -> None:
+    done = bench("--tiny", "--only", name)
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head.split() == ["MEASURE", "OURS", "FLOOR", "RATIO", "GOAL", "MET"]
+    assert len(lines) == rows
+
+
+def test_an_unknown_benchmark_is_refused_with_those_there_are() -> None:
+    done = bench("--only", "nothing")
+    assert done.returncode == 2
+    assert "planning" in done.stderr
