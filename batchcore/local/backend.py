@@ -21,7 +21,8 @@ from batchcore.backend import (
 )
 from batchcore.clock import Clock, SystemClock
 from batchcore.errors import BackendError
-from batchcore.local.engine import Engine, read_exit
+from batchcore.local.ends import read_exit
+from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, Runner
 from batchcore.plan import Plan
 from batchcore.transfer.files import UnsafeFile, open_beneath, write_error, write_whole

@@ -19,7 +19,8 @@ import msgspec
 from batchcore import crash
 from batchcore.backend import TaskUpdate
 from batchcore.clock import Clock
-from batchcore.errors import BackendError, BatchcoreError, TransferError
+from batchcore.errors import BackendError, BatchcoreError, EnvironmentNotReady, TransferError
+from batchcore.local.ends import end_update, exit_of_error, final_error, read_exit
 from batchcore.local.runner import Attempt, Exit, Runner
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import write_error, write_whole
@@ -49,6 +50,7 @@ class Engine:
         self._updates: list[TaskUpdate] = []
         self._threads: list[threading.Thread] = []
         self._killers: list[threading.Timer] = []
+        self._failure: BatchcoreError | None = None
         self._closing = False
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
@@ -68,10 +70,17 @@ class Engine:
                 thread.start()
 
     def updates(self, position: int, wait: float) -> tuple[Sequence[TaskUpdate], int]:
-        """Return what was said since `position`, and the new position; waits for news."""
+        """Return what was said since `position`, and the new position; waits for news.
+
+        Raises what keeps the engine from following its attempts; they can be adopted later.
+        """
         with self._changed:
             if position >= len(self._updates):
-                self._changed.wait_for(lambda: len(self._updates) > position, timeout=wait)
+                self._changed.wait_for(
+                    lambda: len(self._updates) > position or self._failure, timeout=wait
+                )
+            if position >= len(self._updates) and self._failure:
+                raise self._failure
             return self._updates[position:], len(self._updates)
 
     def cancel(self, task_ids: Sequence[str]) -> None:
@@ -133,30 +142,52 @@ class Engine:
 
     def _work(self) -> None:
         while (attempt := self._next()) is not None:
+            end = None
             try:
                 end = self._run(attempt)
+            except (BackendError, EnvironmentNotReady) as exc:
+                end = self._end_without_answer(exc, attempt)
+            except OSError as exc:
+                place = Path(exc.filename or attempt.directory)
+                end = self._end_without_answer(write_error(place, exc), attempt)
             except Exception as exc:  # noqa: BLE001 - a bug must end the task, not the slot
-                self._give_up(attempt)
-                end = _as_exit(exc, attempt)
+                end = self._give_up(exc, attempt)
             with self._changed:
                 self._active.pop(attempt.task.id, None)
                 self._started.discard(attempt.task.id)
                 self._free += _weight(attempt, self._slots)
                 self._idle.append(attempt.slot)
                 if end is not None:
-                    self._say_end(attempt, end)
+                    canceled = attempt.task.id in self._canceled
+                    self._updates.append(
+                        end_update(attempt, end, canceled=canceled, now=self._clock.now())
+                    )
                 self._changed.notify_all()
 
-    def _give_up(self, attempt: Attempt) -> None:
+    def _end_without_answer(self, error: BatchcoreError, attempt: Attempt) -> Exit | None:
+        """Return the attempt's end, or None where what failed is the machine and not the attempt.
+
+        A runner's engine that stays away or a full disk says nothing of the attempt. It is left
+        as it is, for the next command to adopt, and whoever asks for updates gets the error.
+        """
+        refused = isinstance(error, BackendError) and not error.transient
+        if refused and not isinstance(error, TransferError):
+            return self._give_up(error, attempt)
+        with self._changed:
+            self._failure = self._failure or final_error(error)
+        return None
+
+    def _give_up(self, error: Exception, attempt: Attempt) -> Exit:
         """Make sure that what could not be followed does not run beside its next attempt."""
         with suppress(Exception):
             self._runner.stop(attempt, kill=True)
             self._runner.remove(attempt)
+        return exit_of_error(error)
 
     def _next(self) -> Attempt | None:
         """Wait for the first attempt in the queue that fits; None when closing."""
         with self._changed:
-            while not self._closing:
+            while not (self._closing or self._failure):
                 if self._queue and _weight(self._queue[0], self._slots) <= self._free:
                     attempt = msgspec.structs.replace(self._queue.popleft(), slot=self._idle.pop())
                     self._free -= _weight(attempt, self._slots)
@@ -249,39 +280,6 @@ class Engine:
             )
         )
 
-    def _say_end(self, attempt: Attempt, end: Exit) -> None:
-        state = TaskState.FAILED
-        reason = end.reason
-        if attempt.task.id in self._canceled and end.code != 0:
-            state, reason = TaskState.CANCELED, None
-        elif reason is None and end.code == 0:
-            state = TaskState.SUCCEEDED
-        elif reason is None:
-            reason = FailureReason.EXIT_CODE if end.code is not None else FailureReason.BACKEND
-        self._updates.append(
-            TaskUpdate(
-                task_id=attempt.task.id,
-                attempt=attempt.number,
-                state=state,
-                reason=reason,
-                exit_code=end.code,
-                detail=end.detail,
-                native=end.native,
-                node=f"local-{attempt.slot}",
-                retryable=end.retryable,
-                started_at=end.started_at,
-                ended_at=end.ended_at or self._clock.now(),
-            )
-        )
-
-
-def read_exit(attempt: Attempt) -> Exit | None:
-    """Return how an attempt ended, if an engine has written it down."""
-    try:
-        return msgspec.json.decode((attempt.control / "exit.json").read_bytes(), type=Exit)
-    except FileNotFoundError:
-        return None
-
 
 def _started_at(attempt: Attempt, now: float) -> float:
     """Return when the command was started, by an earlier controller perhaps.
@@ -301,19 +299,3 @@ def _weight(attempt: Attempt, slots: int) -> int:
     """Return how many slots an attempt takes: one a processor, never more than there are."""
     cpus = attempt.task.requirements.cpus or 1
     return max(1, min(slots, -int(-cpus // 1)))
-
-
-def _as_exit(error: Exception, attempt: Attempt) -> Exit:
-    if isinstance(error, OSError):
-        error = write_error(Path(error.filename or attempt.directory), error)
-    if not isinstance(error, BatchcoreError):
-        detail = f"{error.__class__.__name__}: {error}"
-        return Exit(reason=FailureReason.BACKEND, detail=detail, retryable=False)
-    return Exit(
-        reason=FailureReason.RESOURCE
-        if isinstance(error, TransferError)
-        else FailureReason.BACKEND,
-        detail=error.reason,
-        native=error.error_code,
-        retryable=isinstance(error, BackendError) and error.transient,
-    )

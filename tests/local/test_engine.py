@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchcore.clock import SystemClock
-from batchcore.errors import BackendError, TransferError
+from batchcore.errors import BackendError, EnvironmentNotReady, TransferError
 from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, Exit
 from batchcore.model import Requirements
@@ -95,6 +95,15 @@ def attempt(tmp_path: Path):
         return Attempt(run_id="r", task=task, number=1, directory=place, base=tmp_path)
 
     return make
+
+
+def until_trouble(engine):
+    """Follow an engine that has something else to tell than updates of tasks."""
+    position = 0
+    while True:
+        updates, position = engine.updates(position, 20)
+        assert updates
+        assert not any(update.state.final for update in updates)
 
 
 def until_end(engine: Engine, task_id: str):
@@ -200,25 +209,40 @@ def test_a_task_that_finished_well_before_the_cancel_reached_it_has_succeeded(
 
 
 @pytest.mark.parametrize(
-    ("problem", "reason", "retryable"),
-    [
-        (TransferError("cut", transient=True), FailureReason.RESOURCE, True),
-        (BackendError("down", transient=True), FailureReason.BACKEND, True),
-        (BackendError("refused"), FailureReason.BACKEND, False),
-        (RuntimeError("a bug"), FailureReason.BACKEND, False),
-        (OSError(errno.ENOSPC, "full"), FailureReason.RESOURCE, False),
-    ],
+    "problem", [BackendError("refused"), RuntimeError("a bug")], ids=["refused", "bug"]
 )
-def test_an_error_ends_the_task_and_not_the_slot(
-    engine, runner, attempt, problem, reason, retryable
-):
+def test_an_error_ends_the_task_and_not_the_slot(engine, runner, attempt, problem):
     runner.problem = problem
     engine.submit([attempt("a")])
     told = until_end(engine, "a")
-    assert (told.reason, told.retryable) == (reason, retryable)
+    assert (told.reason, told.retryable) == (FailureReason.BACKEND, False)
     runner.problem = None
     engine.submit([attempt("b")])
     runner.until_started(1)
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        (BackendError("it stays away", transient=True), BackendError),
+        (TransferError("cut", transient=True), TransferError),
+        (EnvironmentNotReady("no secret"), EnvironmentNotReady),
+        (OSError(errno.ENOSPC, "No space left on device", "/there"), TransferError),
+    ],
+    ids=["away", "transfer", "environment", "disk"],
+)
+def test_what_says_nothing_of_the_task_is_handed_on_and_leaves_the_task_alone(
+    engine, runner, attempt, problem, kind
+):
+    runner.problem = problem
+    engine.submit([attempt("a")])
+    with pytest.raises(kind) as caught:
+        until_trouble(engine)
+    assert not getattr(caught.value, "transient", False)
+    assert (runner.stops, runner.removed) == ([], [])
+    runner.problem = None
+    engine.submit([attempt("b")])
+    assert runner.started == []
 
 
 def test_close_leaves_running_commands_alone(runner, attempt):
@@ -234,4 +258,5 @@ def test_close_leaves_running_commands_alone(runner, attempt):
 def test_a_full_disk_is_called_one(engine, runner, attempt):
     runner.problem = OSError(errno.ENOSPC, "No space left on device", "/there")
     engine.submit([attempt("a")])
-    assert until_end(engine, "a").detail == "the disk is full: /there cannot be written"
+    with pytest.raises(TransferError, match="the disk is full: /there cannot be written"):
+        until_trouble(engine)

@@ -12,6 +12,7 @@ from batchcore.errors import BackendError
 from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
+from batchcore.transfer.files import write_error
 from batchcore_localdocker import copying
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.containers import Containers
@@ -67,7 +68,7 @@ class Launcher:
         attempt's. Transient: the daemon did not answer; asking again adopts what was started.
         """
         with docker_errors(f"starting task {attempt.task.id!r}"):
-            there = self._containers.find(attempt)
+            there = self._containers.find(attempt) if self._was_begun(attempt) else None
             if there is not None and there["State"]["Status"] != "created":
                 self.networks.adopt(attempt, there["HostConfig"]["NetworkMode"])
                 return None
@@ -80,6 +81,20 @@ class Launcher:
                 return _no_image(attempt)
             except sdk.APIError as exc:
                 return _refused(exc)
+
+    def _was_begun(self, attempt: Attempt) -> bool:
+        """Return whether a container may have been made for the attempt, and note that one is.
+
+        A file is cheaper to look for than a container.
+        """
+        mark = attempt.control / "container"
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return True
+        except OSError as exc:
+            raise write_error(mark, exc) from exc
+        return False
 
     def _start_new(self, attempt: Attempt) -> Exit | None:
         facts = self._images.facts(attempt.task.image or "", attempt.run_id)

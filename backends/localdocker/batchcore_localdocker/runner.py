@@ -32,6 +32,7 @@ from batchcore_localdocker.translate import container_name
 PATIENCE_SECONDS = 120.0
 
 _SLICE = 1.0
+_LIFE_SECONDS = 60.0
 _SHORTEST_SLICE = 0.05
 
 
@@ -58,7 +59,7 @@ class DockerRunner:
         self._networks = self._launcher.networks
         self._fetched: set[str] = set()
         self._stopped: set[str] = set()
-        self._contact_lost: set[str] = set()
+        self._heard: dict[str, float] = {}
         self._woken = threading.Event()
         self._patience = Patience(self._woken, patience)
 
@@ -116,7 +117,7 @@ class DockerRunner:
         try:
             return self._patience.repeat(
                 lambda: self._exit_within(attempt, seconds),
-                lambda: self._contact_lost.add(container_name(attempt)),
+                _contact_mark(attempt).touch,
             )
         except BackendError as exc:
             if exc.transient and self._woken.is_set():
@@ -132,6 +133,7 @@ class DockerRunner:
                 return _gone(name)
             try:
                 if seconds > 0 and not self._ends_within(ident, seconds):
+                    self._ask_for_life(ident)
                     return None
                 container: dict[str, Any] = client.inspect_container(ident)
                 if container["State"]["Running"]:
@@ -141,7 +143,7 @@ class DockerRunner:
                     attempt,
                     container,
                     stopped=name in self._stopped,
-                    contact_lost=name in self._contact_lost,
+                    contact_lost=_contact_mark(attempt).exists(),
                 )
             except sdk.NotFound:
                 return _gone(name)
@@ -155,6 +157,13 @@ class DockerRunner:
                 return False
             raise
         return True
+
+    def _ask_for_life(self, ident: str) -> None:
+        """Have the daemon answer once a minute: one that hangs looks like a task that runs."""
+        now = time.monotonic()
+        if now - self._heard.setdefault(ident, now) > _LIFE_SECONDS:
+            self._connection.client.inspect_container(ident)
+            self._heard[ident] = time.monotonic()
 
     def stop(self, attempt: Attempt, *, kill: bool) -> None:
         """Send TERM to the command's process group, or KILL to everything in the container."""
@@ -185,7 +194,6 @@ class DockerRunner:
         self._networks.leave(attempt)
         secretfiles.remove(attempt)
         self._stopped.discard(container_name(attempt))
-        self._contact_lost.discard(container_name(attempt))
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:  # noqa: ARG002 - the protocol's
         """Return a line for each container of the run, and for the secrets it has left."""
@@ -212,6 +220,14 @@ class DockerRunner:
         """Let go of the connections to the daemon; containers of attempts go on."""
         self._networks.close()
         self._connection.close()
+
+
+def _contact_mark(attempt: Attempt) -> Path:
+    """Name the file that says that the daemon was away while the attempt ran.
+
+    A file, as it is perhaps the next command that sees the end.
+    """
+    return attempt.control / "contact-lost"
 
 
 def _gone(name: str) -> Exit:
