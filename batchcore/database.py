@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -128,7 +129,7 @@ def open_database(directory: Path, ids: Sequence[str]) -> sqlite3.Connection:
         return _connect(path, ids)
     except FAULTS as exc:
         if not is_damage(exc, path):
-            raise write_error(path, OSError(0, str(exc))) from exc
+            raise write_error(path, OSError(_errno_of(exc), str(exc))) from exc
     for name in ("run.db", "run.db-wal", "run.db-shm"):
         with suppress(FileNotFoundError):
             (directory / name).replace(directory / f"{name}.corrupt-{time.time_ns()}")
@@ -136,6 +137,12 @@ def open_database(directory: Path, ids: Sequence[str]) -> sqlite3.Connection:
     with database:
         database.execute("INSERT OR REPLACE INTO meta VALUES ('rebuilt', '1')")
     return database
+
+
+def _errno_of(exc: Exception) -> int:
+    """Return what SQLite's error is to the system, 0 for what only SQLite knows."""
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    return errno.ENOSPC if code == sqlite3.SQLITE_FULL else 0
 
 
 def _connect(path: Path, ids: Sequence[str]) -> sqlite3.Connection:

@@ -61,6 +61,7 @@ CODES: dict[str, str] = {
     "BC7000": "the backend failed",
     "BC7001": "a file could not be transferred",
     "BC7002": "a damaged record",
+    "BC7003": "a backend's own fault",
     "BC8000": "the wait ran out",
     "BC9000": "another controller holds the run",
     "BC9001": "another job owns the run's id",

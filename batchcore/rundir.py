@@ -17,7 +17,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
+from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound, TransferError
 from batchcore.model import Job
 from batchcore.plan import Plan
 from batchcore.transfer.files import sync_directory, whole_file, write_error, write_whole
@@ -199,7 +199,9 @@ def acquire(directory: Path) -> FileLock:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     content = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     try:
-        write_whole(owner, msgspec.json.encode(content), mode=0o600)
+        # It only serves a message: a disk that is full must not keep `clean` from making room.
+        with suppress(TransferError):
+            write_whole(owner, msgspec.json.encode(content), mode=0o600)
     except BaseException:
         lock.release()
         raise

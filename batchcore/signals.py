@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from types import FrameType
 from typing import Any
 
 from batchcore.driver import Driver
+
+_STDERR = 2
+_LEAVING = b"\nLeaving after the current step; press Ctrl-C again to leave at once.\n"
 
 
 @contextmanager
@@ -27,6 +31,8 @@ def detaching(driver: Driver) -> Iterator[None]:
             raise KeyboardInterrupt
         asked = True
         driver.detach(exits[signal.Signals(number)])
+        if number == signal.SIGINT and os.isatty(_STDERR):
+            os.write(_STDERR, _LEAVING)  # a print could be what the signal has interrupted
 
     before: dict[signal.Signals, Callable[..., Any] | int | None] = {
         number: signal.signal(number, handle) for number in exits

@@ -41,7 +41,7 @@ def _by_sdk(image: str) -> Callable[[Path], None]:
     client = docker.APIClient(version="auto", max_pool_size=16)
 
     def run(work: Path) -> None:
-        made = client.create_container_from_config(
+        made = client.create_container_from_config(  # type: ignore[no-untyped-call]
             {
                 "Image": image,
                 "Cmd": COMMAND,

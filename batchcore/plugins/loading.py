@@ -63,6 +63,7 @@ def create_backend(
     anything else.
     """
     from batchcore.backend import Backend
+    from batchcore.plugins.guard import GuardedBackend
 
     factory = _imported(plugin, "factory", spec.factory, reraise=reraise)
     if not callable(factory):
@@ -75,7 +76,7 @@ def create_backend(
             f"its factory {spec.factory!r} returned {_kind(backend)}, not a Backend",
             hint="return an instance of a subclass of batchcore.backend.Backend",
         )
-    return backend
+    return GuardedBackend(backend, plugin, reraise=reraise)
 
 
 def load_settings_type(

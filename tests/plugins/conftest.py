@@ -37,7 +37,7 @@ BACKEND = """
             return Check()
 
         def store(self, run):
-            return run.directory.as_uri()
+            return f"settings://{self.settings.slots}"
 
         def submit(self, run, tasks):
             pass
