@@ -10,24 +10,38 @@ ARGS =
 
 py := $(VENV)/bin/python
 projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml
+demos := local-process local-docker azure-emulated
 # pip cannot resolve the distributions one by one while they are not published.
 install := $(py) -m pip install --quiet --disable-pip-version-check \
-	-e . -e backends/azure -e backends/localdocker -r examples/sum_of_powers/requirements.txt
+	-r examples/sum_of_powers/requirements.txt -e .
+for-local-process :=
+for-local-docker := -e backends/localdocker
+for-azure-emulated := -e "backends/azure[emulator]"
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
 		printf '  %-8s %s\n' $$name "$$text"; done
 
-demo: $(VENV)/.demo-installed  ## run the example; BACKEND=local-docker runs it in containers
-ifeq ($(BACKEND),local-docker)
+ifeq ($(filter $(BACKEND),$(demos)),)
+$(error BACKEND=$(BACKEND) has no demo; one of $(demos) has)
+endif
+
+demo: $(VENV)/.demo-$(BACKEND)-installed  ## run the example; BACKEND=local-docker or azure-emulated
+ifneq ($(BACKEND),local-process)
 	@$(py) tools/docker_engine.py
 	@$(py) tools/worker_image.py
 endif
+ifeq ($(BACKEND),azure-emulated)
+	@$(py) tools/azurite.py
+	@$(py) -m batchcore_azure.emulator --run $(py) examples/sum_of_powers/controller.py --backend azure
+else
 	@$(py) examples/sum_of_powers/controller.py --backend $(BACKEND)
+endif
 
-# Without an engine or an image the tests still run; those that need one say so.
+# Without an engine, an image or Azurite the tests still run; those that need one say so.
 test: $(VENV)/.dev-installed  ## set up everything and run the tests; ARGS="-k name" goes to pytest
 	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
+	@$(py) tools/azurite.py || true
 	@$(py) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## check style and formatting
@@ -57,12 +71,12 @@ $(VENV)/.created:
 		exit 1; }
 	@touch $@
 
-$(VENV)/.demo-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt
+$(demos:%=$(VENV)/.demo-%-installed): $(VENV)/.demo-%-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt
 	@echo "installing batchcore into $(VENV)" >&2
-	@$(install) >&2
+	@$(install) $(for-$*) >&2
 	@touch $@
 
 $(VENV)/.dev-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt requirements-dev.txt
 	@echo "installing batchcore and its development tools into $(VENV)" >&2
-	@$(install) -r requirements-dev.txt >&2
-	@touch $@ $(VENV)/.demo-installed
+	@$(install) $(for-local-docker) $(for-azure-emulated) -r requirements-dev.txt >&2
+	@touch $@ $(demos:%=$(VENV)/.demo-%-installed)

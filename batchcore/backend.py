@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import fsspec
+from fsspec.spec import AbstractFileSystem
 from msgspec import Struct
 
 from batchcore.errors import Problem
@@ -65,7 +67,10 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
 
     `name` equals the entry point's name. `factory` is ``"package.module:callable"``, imported on
     first use and called with the settings value. `settings` is ``"package.module:Type"``, a
-    frozen `msgspec.Struct` whose fields, all with defaults, are the backend's options.
+    frozen `msgspec.Struct` whose fields, all with defaults, are the backend's options. The type
+    may have two class variables: `aliases`, from an environment variable to the option that it
+    gives where nothing else does, and `credentials`, the names that are no options because the
+    backend reads them from the environment itself, as ``BATCHCORE_<BACKEND>_<NAME>``.
     `capabilities` has one entry per name in `FEATURES`; a missing one counts as unsupported.
     `api_version` is the `API_VERSION` the backend was written for.
     """
@@ -169,7 +174,7 @@ class TaskFiles(Struct, frozen=True, kw_only=True):
 
 
 class Backend(ABC):
-    """The nine methods of a backend.
+    """The nine methods of a backend; `filesystem` and `settle` are there, and few replace them.
 
     Every method may be called again after a crash at any point, from a process that has only the
     run context. None blocks for more than a minute, but for a first `submit` that must fetch an
@@ -194,6 +199,22 @@ class Backend(ABC):
         The same URL for the same run id, always. On return the place is writable. Secrets are
         not part of the URL. Transient: the store did not answer.
         """
+
+    def filesystem(self, url: str) -> tuple[AbstractFileSystem, str]:
+        """Return the file system and the path in it for a URL of `store` or `outputs`.
+
+        Here what fsspec makes of the URL by its own settings and environment; a backend that has
+        credentials of its own gives an instance that uses those and no others. It is called, and
+        what it returns is used, in several threads at once; listings are not cached. Used are
+        ``put_file``, ``get_file``, ``find`` and ``info``, and ``makedirs`` where a store needs
+        directories; an entry of ``find`` or ``info`` may have the ``content_md5`` of an object, 16
+        bytes, and then what arrives is compared with it, as it is with the size. An instance with
+        a true ``verifies`` compares by itself, and is not asked for ``info`` first. An error of
+        this project is raised as it is, every other one is taken for transient. Nothing is asked
+        of a ``file:`` URL.
+        """
+        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        return filesystem, path
 
     @abstractmethod
     def submit(self, run: RunContext, tasks: Sequence[TaskSubmission]) -> None:
@@ -245,6 +266,14 @@ class Backend(ABC):
         With `dry_run` nothing is deleted and the same lines are returned. Attempts that still
         run are stopped. Idempotent. The run's results and logs in the run directory stay.
         """
+
+    def settle(self, run: RunContext) -> None:
+        """Clear up after a full success, when every result is verified and on this machine's disk.
+
+        Here all that the run created is released. A backend whose remains cost next to nothing
+        may keep them until `release` is asked for. Idempotent. Transient: not all is deleted yet.
+        """
+        self.release(run, dry_run=False)
 
     @abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ the same numbers, and the backend adopts them.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -20,7 +20,7 @@ from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.clock import Clock, SystemClock
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Observers
-from batchcore.finish import finish
+from batchcore.finish import Gather, Gatherer, finish
 from batchcore.ledger import Ledger
 from batchcore.patience import Patience
 from batchcore.record import Record, TaskRow
@@ -149,7 +149,11 @@ class Driver:
         }
         sent = self._patience.repeat(
             lambda: stage(
-                files.values(), store, still_staged(store, self._record.staged()), self._save_staged
+                files.values(),
+                store,
+                still_staged(store, self._record.staged()),
+                self._save_staged,
+                self._backend.filesystem,
             )
         )
         self._announcer.staged(sent, len(files))
@@ -220,19 +224,29 @@ class Driver:
         """Believe what is news of the current attempt; ends are looked at one by one."""
         current = [u for u in updates if u.task_id in self._active and self._ledger.is_current(u)]
         self._ledger.move(update for update in current if not update.state.final)
-        for update in (update for update in current if update.state.final):
-            # Asked once more, as an end that came twice was the end of one attempt.
-            still = update.task_id in self._active and self._ledger.is_current(update)
-            if still and not self._detach:
-                self._finish(update)
+        ends: dict[str, TaskUpdate] = {}
+        for update in current:
+            if update.state.final:  # one that came twice was the end of one attempt
+                ends.setdefault(update.task_id, update)
+        if ends:
+            self._collect(ends.values())
 
-    def _finish(self, update: TaskUpdate) -> None:
-        """Collect what an ended attempt left, and decide what its end means."""
+    def _collect(self, ends: Iterable[TaskUpdate]) -> None:
+        """Gather what the attempts left, and look at their ends one by one."""
+        wanted = ((self._tasks[update.task_id], update) for update in ends)
+        leaving = lambda: bool(self._detach)  # noqa: E731 - a name for one line
+        with Gatherer(self._record, self._backend, self._context, leaving) as gatherer:
+            for update, gather in gatherer.each(wanted):
+                if self._detach:
+                    return
+                self._finish(update, gather)
+
+    def _finish(self, update: TaskUpdate, gather: Gather) -> None:
+        """Take what an ended attempt left, and decide what its end means."""
         row, task = self._rows[update.task_id], self._tasks[update.task_id]
         old = self._ledger.finalize(update)
-        finished = self._patience.repeat(
-            lambda: finish(self._record, self._backend, self._context, task, update)
-        )
+        gathered = self._patience.repeat(gather)
+        finished = finish(self._record, self._context, task, update, gathered)
         self._active.discard(row.id)
         budget = may_retry(row, task, finished.ending)
         if budget is Budget.NONE:
@@ -289,7 +303,7 @@ class Driver:
         if state == "succeeded":
             self._record.settle()
             crash.reach("run.settled")
-            self._patience.repeat(lambda: self._backend.release(self._context, dry_run=False))
+            self._patience.repeat(lambda: self._backend.settle(self._context))
             crash.reach("run.released")
         self._announcer.ended(state, count)
         return state

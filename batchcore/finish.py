@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import chain, islice, repeat, starmap
 from pathlib import Path
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -15,6 +22,7 @@ from batchcore.schedule import Ending
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import (
     Collected,
+    Each,
     Fetched,
     Refused,
     discard,
@@ -24,6 +32,8 @@ from batchcore.transfer.collect import (
     withdraw,
 )
 from batchcore.transfer.logs import keep_log
+from batchcore.transfer.stage import local_path
+from batchcore.transfer.stores import AT_ONCE
 
 
 class Finished(Struct, frozen=True):
@@ -48,27 +58,123 @@ class Finished(Struct, frozen=True):
         discard(self.fetched)
 
 
-def finish(
-    record: Record, backend: Backend, run: RunContext, task: PlannedTask, update: TaskUpdate
-) -> Finished:
-    """Fetch the logs and the outputs that are due and judge the end.
+class Gathered(Struct, frozen=True):
+    """What an ended attempt left, brought here; `lost` says of logs why they are not."""
 
-    ``succeeded`` is believed only with exit code 0 and every required output fetched. Raises
-    `TransferError` (transient) where the files cannot be reached; may be repeated.
+    fetched: Fetched
+    lost: tuple[str, ...] = ()
+
+
+Gather = Callable[[], Gathered]
+
+
+class Gatherer:
+    """Brings here what ended attempts left: several at once from a store, one by one from here.
+
+    A context manager: when it is left, no thread of it runs any more and nothing that was
+    not published lies about. `leaving` is asked before each file that comes from a store.
     """
-    incoming = record.directory / "incoming"
-    ran = update.exit_code is not None or update.reason is FailureReason.TIMEOUT
-    if not ran:
-        return Finished(task.id, _judge(update, None, task, record), Fetched(incoming), record)
-    files = backend.outputs(run, TaskSubmission(task, update.attempt))
-    for stream, url in (("stdout", files.stdout), ("stderr", files.stderr)):
-        lost = keep_log(url, record.log_path(task.id, update.attempt, stream))
-        if lost:
-            run.notify(f"{task.id}: the log {stream} of attempt {update.attempt} is lost: {lost}")
-    fetched = Fetched(incoming)
-    if update.state is not TaskState.CANCELED and task.outputs:
-        fetched = fetch(task.outputs, update.state, open_tree(files.tree), incoming)
-        fetched = _without_foreign(fetched, task, record)
+
+    def __init__(
+        self, record: Record, backend: Backend, run: RunContext, leaving: Callable[[], bool]
+    ) -> None:
+        """Take what a driver has; nothing is started yet."""
+        self._record = record
+        self._backend = backend
+        self._run = run
+        self._leaving = leaving
+        self._incoming = record.directory / "incoming"
+        self._is_local = local_path(run.store) is not None
+
+    def __enter__(self) -> Self:
+        """Make the threads ready; none is started before it is needed."""
+        self._attempts = ThreadPoolExecutor(AT_ONCE, "attempt")
+        self._files = ThreadPoolExecutor(AT_ONCE, "file")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the files on their way, and leave the others."""
+        self._attempts.shutdown(cancel_futures=True)
+        self._files.shutdown(cancel_futures=True)
+        if not self._is_local:
+            shutil.rmtree(self._incoming, ignore_errors=True)
+
+    def each(
+        self, ends: Iterable[tuple[PlannedTask, TaskUpdate]]
+    ) -> Iterator[tuple[TaskUpdate, Gather]]:
+        """Yield every end with what gathers its files, in this order, a few ends ahead.
+
+        The files of an end are published or discarded before the next one is taken. Gathering
+        raises `TransferError` (transient) where they cannot be reached; it may be repeated.
+        """
+        if self._is_local:
+            for task, update in ends:
+                yield update, partial(self._gather, task, update, self._incoming, map)
+            return
+        numbered = enumerate(ends)
+        started = deque(starmap(self._start, islice(numbered, AT_ONCE)))
+        while started:
+            yield started.popleft()
+            started.extend(starmap(self._start, islice(numbered, 1)))
+
+    def _start(self, number: int, end: tuple[PlannedTask, TaskUpdate]) -> tuple[TaskUpdate, Gather]:
+        """Begin to gather; what is returned waits for that, and gathers anew when asked again."""
+        incoming = self._incoming / str(number % AT_ONCE)
+        gather = partial(self._gather, *end, incoming, self._several)
+        first = self._attempts.submit(gather)
+        tries: Iterator[Gather] = chain([first.result], repeat(gather))
+
+        def once() -> Gathered:
+            return next(tries)()
+
+        return end[1], once
+
+    def _gather(
+        self, task: PlannedTask, update: TaskUpdate, incoming: Path, each: Each
+    ) -> Gathered:
+        ran = update.exit_code is not None or update.reason is FailureReason.TIMEOUT
+        if not ran:
+            return Gathered(Fetched(incoming))
+        files = self._backend.outputs(self._run, TaskSubmission(task, update.attempt))
+        opener = self._backend.filesystem
+        lost = []
+        for stream, url in (("stdout", files.stdout), ("stderr", files.stderr)):
+            why = keep_log(url, self._record.log_path(task.id, update.attempt, stream), opener)
+            if why:
+                text = f"{task.id}: the log {stream} of attempt {update.attempt} is lost: {why}"
+                lost.append(text)
+        fetched = Fetched(incoming)
+        if update.state is not TaskState.CANCELED and task.outputs:
+            tree = open_tree(files.tree, opener)
+            fetched = fetch(task.outputs, update.state, tree, incoming, each)
+        return Gathered(fetched, tuple(lost))
+
+    def _several(self, copy: Callable[[Any], Any], wanted: Sequence[Any]) -> list[Any]:
+        """Copy several files at once; when this returns or raises, none is on its way."""
+        copying = [self._files.submit(self._unless_leaving, copy, one) for one in wanted]
+        try:
+            return [done.result() for done in copying]
+        finally:
+            for one in copying:
+                one.cancel()
+            wait(copying)
+
+    def _unless_leaving(self, copy: Callable[[Any], Any], wanted: object) -> object:
+        if self._leaving():
+            raise CancelledError
+        return copy(wanted)
+
+
+def finish(
+    record: Record, run: RunContext, task: PlannedTask, update: TaskUpdate, gathered: Gathered
+) -> Finished:
+    """Judge the end of an attempt by what it left.
+
+    ``succeeded`` is believed only with exit code 0 and every required output fetched.
+    """
+    for line in gathered.lost:
+        run.notify(line)
+    fetched = _without_foreign(gathered.fetched, task, record)
     return Finished(task.id, _judge(update, fetched.refused, task, record), fetched, record)
 
 

@@ -57,7 +57,7 @@ UPWARD = {
 LIBRARIES = {
     "click": {"cli"},
     "filelock": {"record", "rundir"},
-    "fsspec": {"sources", "testing", "transfer"},
+    "fsspec": {"backend", "plugins", "sources", "testing", "transfer"},
     "msgspec": None,
     "platformdirs": {"cli", "settings"},
     "pluggy": {"hookspecs", "plugins"},

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
-
-from fsspec.spec import AbstractFileSystem
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchcore.backend import (
     Backend,
@@ -20,6 +18,9 @@ from batchcore.backend import (
 from batchcore.errors import BackendError, BatchcoreError
 from batchcore.plan import Plan
 from batchcore.plugins.metadata import InstalledPlugin
+
+if TYPE_CHECKING:
+    from fsspec.spec import AbstractFileSystem
 
 Answer = TypeVar("Answer")
 
@@ -76,6 +77,10 @@ class GuardedBackend(Backend):
         """Call the plugin."""
         lines = self._call("release", run, dry_run=dry_run)
         return list(self._checked("release", (list, tuple), lines))
+
+    def settle(self, run: RunContext) -> None:
+        """Call the plugin."""
+        self._call("settle", run)
 
     def close(self) -> None:
         """Call the plugin."""

@@ -19,7 +19,6 @@ from batchcore.settings.merge import Leaves, merge, rows
 from batchcore.settings.model import (
     Backends,
     CoreSettings,
-    Given,
     Origin,
     SettingRow,
     Settings,
@@ -116,7 +115,8 @@ def combine(
     core, core_leaves = merge([g for s in weak_to_strong for g in s.core], CoreSettings, "")
     name = core.backend
     wanted = _settings_type(backends, name, core_leaves)
-    given: list[Given] = [g for s in weak_to_strong for g in s.backends.get(name, ())]
+    given = [*sources.from_aliases(environ, wanted)]
+    given += [g for s in weak_to_strong for g in sources.options(s, name, wanted)]
     given += sources.backend_items(items, name, fields(wanted) or (), known)
     backend, backend_leaves = merge(given, wanted, name)
     shown = (*rows(core, core_leaves, ""), *rows(backend, backend_leaves, name))

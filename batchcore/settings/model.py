@@ -40,7 +40,7 @@ class Backends(Protocol):
 
 
 class Origin(Struct, frozen=True):
-    """Where a value came from; `label` is the file, or the job's file."""
+    """Where a value came from; `label` is the file, the job's file, or a variable's own name."""
 
     kind: Kind
     label: str = ""
@@ -63,7 +63,7 @@ class Origin(Struct, frozen=True):
     def spelling(self, scope: str, path: Path) -> str:
         """Return how this kind of origin spells a key; `scope` is a backend's name or empty."""
         if self.kind == "environment":
-            return variable(scope, path)
+            return self.label or variable(scope, path)
         if self.kind == "flag":
             return f"--{'-'.join(path).replace('_', '-')}"
         section = ("backend", scope) if scope and self.kind != "set" else ()

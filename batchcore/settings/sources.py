@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -127,6 +127,27 @@ def from_environment(environ: Mapping[str, str], known: Iterable[str]) -> Source
         else:
             _refuse_near_miss(name, key)
     return Source(core, backends)
+
+
+def from_aliases(environ: Mapping[str, str], wanted: type[Struct]) -> Sequence[Given]:
+    """Return what a backend's own variables give: the `aliases` of its settings type.
+
+    Quotes around a value are stripped: they come from files that a shell did not read.
+    """
+    aliases: Mapping[str, str] = getattr(wanted, "aliases", {})
+    found = []
+    for name, key in aliases.items():
+        if text := environ.get(name, "").strip().strip("'\"").strip():
+            found.append(Given((key,), text, Origin("environment", name), "plain"))
+    return found
+
+
+def options(source: Source, backend: str, wanted: type[Struct]) -> Iterator[Given]:
+    """Yield what a source gives for a backend, without the `credentials` it reads itself."""
+    own: Collection[str] = getattr(wanted, "credentials", ())
+    for given in source.backends.get(backend, ()):
+        if given.origin.kind != "environment" or given.path[0] not in own:
+            yield given
 
 
 def _refuse_near_miss(name: str, key: str) -> None:

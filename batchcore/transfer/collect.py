@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -16,6 +18,7 @@ from batchcore.states import FailureReason, TaskState
 from batchcore.transfer import files
 from batchcore.transfer.files import UnsafeFile
 from batchcore.transfer.stage import local_path
+from batchcore.transfer.stores import Absent, Opener, open_url
 from batchcore.transfer.trees import LocalTree, RemoteTree, Tree
 
 _SHOWN = 8
@@ -40,49 +43,79 @@ class Refused(Struct, frozen=True):
 
 
 class Fetched(Struct, frozen=True):
-    """One attempt's outputs, whole and verified but not published: they lie in `incoming`."""
+    """One attempt's outputs, whole and verified but not published: they lie in `incoming`.
+
+    `parts` names the file there of each of `files`.
+    """
 
     incoming: Path
     files: tuple[Collected, ...] = ()
     refused: Refused | None = None
+    parts: tuple[str, ...] = ()
 
 
-def open_tree(url: str) -> Tree:
+class _Wanted(Struct, frozen=True):
+    """A file that an output names: its name in the task, its place, the name of its copy.
+
+    `required` says that it is a failure if it is not there.
+    """
+
+    name: str
+    to: str
+    part: str
+    required: bool
+
+
+_Step = _Wanted | Refused
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""Calls a function with each of some things and gives the results in their order: ``map``."""
+
+
+def open_tree(url: str, opener: Opener = open_url) -> Tree:
     """Return the tree behind a URL; a ``file:`` tree is treated as hostile."""
     local = local_path(url)
-    return LocalTree(local) if local else RemoteTree(url)
+    return LocalTree(local) if local else RemoteTree(url, opener)
 
 
 def fetch(
-    outputs: Sequence[PlannedOutput], ended: TaskState, tree: Tree, incoming: Path
+    outputs: Sequence[PlannedOutput],
+    ended: TaskState,
+    tree: Tree,
+    incoming: Path,
+    each: Each = map,
 ) -> Fetched:
     """Copy the outputs that are due after this end into `incoming`, a directory for one at a time.
 
-    What is left in it of an earlier fetch is deleted.
+    What is left in it of an earlier fetch is deleted. `each` says how many are copied at once.
     A file that must be refused is named in the result and the others are fetched all the same; a
     required output that is missing is refused only after success. Raises `TransferError` where
     the tree cannot be read now (transient), or `incoming` cannot be written.
     """
     _empty(incoming)
-    arrived = _Arrived(incoming)
-    refusals: list[Refused] = []
-    for output in outputs:
-        if not _is_due(output, ended):
-            continue
-        try:
-            found = _choose(output, tree)
-            if not found and output.required and ended is TaskState.SUCCEEDED:
-                detail = _missing(output, tree.names())
-                refusals.append(Refused(FailureReason.OUTPUT_MISSING, detail))
-        except UnsafeFile as exc:
-            refusals.append(_unsafe(exc))
-            continue
-        for name in found:
-            try:
-                arrived.add(tree, name, _destination(output, name))
-            except UnsafeFile as exc:
-                refusals.append(_unsafe(exc))
-    return Fetched(incoming, arrived.files, refusals[0] if refusals else None)
+    steps = _Chosen(tree).steps(outputs, ended)
+    copied = each(partial(_copy, tree, incoming), [s for s in steps if isinstance(s, _Wanted)])
+    copies = iter(copied)
+    results = [step if isinstance(step, Refused) else next(copies) for step in steps]
+    arrived = [result for result in results if isinstance(result, tuple)]
+    refused = next((result for result in results if isinstance(result, Refused)), None)
+    return Fetched(
+        incoming,
+        tuple(file for file, _ in arrived),
+        refused,
+        tuple(part for _, part in arrived),
+    )
+
+
+def _copy(tree: Tree, incoming: Path, wanted: _Wanted) -> tuple[Collected, str] | Refused | None:
+    try:
+        with files.whole_file(incoming / wanted.part) as copy:
+            record = tree.copy(wanted.name, copy)
+    except UnsafeFile as exc:
+        return _unsafe(exc)
+    except Absent:
+        return _missing(wanted.name, tree) if wanted.required else None
+    crash.reach("collect.copied")
+    return Collected(wanted.name, wanted.to, record.size, record.sha256), wanted.part
 
 
 def publish(fetched: Fetched, target: Path) -> None:
@@ -91,13 +124,13 @@ def publish(fetched: Fetched, target: Path) -> None:
     May be repeated after a crash: it is always done after a `fetch` of the same attempt.
     """
     folders: set[Path] = set()
-    for number, file in enumerate(fetched.files):
+    for part, file in zip(fetched.parts, fetched.files, strict=True):
         place = target / file.to
         try:
             if place.parent not in folders:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(place.parent)
-            (fetched.incoming / str(number)).replace(place)
+            (fetched.incoming / part).replace(place)
         except OSError as exc:
             raise files.write_error(place, exc) from exc
         crash.reach("collect.published")
@@ -161,37 +194,46 @@ def _destination(output: PlannedOutput, name: str) -> str:
     return f"{output.to}/{safe[len(fixed) + 1 :] if fixed else safe}"
 
 
-class _Arrived:
-    """What was fetched so far; two files for one place are refused, here and in any folder."""
+class _Chosen:
+    """The files that outputs name; two for one place are refused, here and in any folder."""
 
-    def __init__(self, incoming: Path) -> None:
-        self._incoming = incoming
-        self._files: dict[str, Collected] = {}
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._names: dict[str, str] = {}
         self._directories: dict[str, str] = {}
 
-    @property
-    def files(self) -> tuple[Collected, ...]:
-        return tuple(self._files.values())
+    def steps(self, outputs: Sequence[PlannedOutput], ended: TaskState) -> list[_Step]:
+        """Return what to copy, and what is refused before that, in the order of the outputs."""
+        return [s for output in outputs if _is_due(output, ended) for s in self._of(output, ended)]
 
-    def add(self, tree: Tree, name: str, to: str) -> None:
-        """Fetch and verify a file; one that an earlier output has brought is not fetched again."""
+    def _of(self, output: PlannedOutput, ended: TaskState) -> Iterator[_Step]:
+        try:
+            found = _choose(output, self._tree)
+            required = output.required and ended is TaskState.SUCCEEDED
+            if required and not found:
+                yield _missing(output.path, self._tree)
+        except UnsafeFile as exc:
+            yield _unsafe(exc)
+            return
+        for name in found:
+            try:
+                yield from self._add(name, _destination(output, name), required=required)
+            except UnsafeFile as exc:
+                yield _unsafe(exc)
+
+    def _add(self, name: str, to: str, *, required: bool) -> Iterator[_Wanted]:
+        """Want a file, unless an earlier output has wanted it there too."""
         place = paths.folded(to)
         parents = paths.above(place)
-        if place in self._files and self._files[place].path == name:
+        if self._names.get(place) == name:
             return
-        others = [self._files[p].path for p in (place, *parents) if p in self._files]
+        others = [self._names[p] for p in (place, *parents) if p in self._names]
         others += [self._directories[place]] if place in self._directories else []
         if others:
             msg = f"{name!r} and {others[0]!r} both land at {to!r}"
             raise UnsafeFile(msg)
-        number = str(len(self._files))
-        with tree.open(name) as stream, files.whole_file(self._incoming / number) as copy:
-            before = tree.stamp(name, stream)
-            files.require_room(copy, before.size or 0, stream, name)
-            record = files.copy(stream, copy, repr(name), before.size)
-            tree.verify(name, stream, before, record)
-        crash.reach("collect.copied")
-        self._files[place] = Collected(name, to, record.size, record.sha256)
+        yield _Wanted(name, to, str(len(self._names)), required)
+        self._names[place] = name
         self._directories.update(dict.fromkeys(parents, name))
 
 
@@ -205,7 +247,9 @@ def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
-def _missing(output: PlannedOutput, names: Sequence[str]) -> str:
+def _missing(path: str, tree: Tree) -> Refused:
+    names = tree.names()
     shown = ", ".join(_shortened(repr(name), _LONGEST_NAME) for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{output.path!r} was not written; the task left {shown or 'no file'}{more}"
+    detail = f"{path!r} was not written; the task left {shown or 'no file'}{more}"
+    return Refused(FailureReason.OUTPUT_MISSING, detail)

@@ -11,9 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-import fsspec
 from msgspec import Struct
 
 from batchcore import units
@@ -73,9 +72,8 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def remote_file(url: str) -> Iterator[BinaryIO]:
-    """Open a temporary file whose content becomes the object at `url` when the block ends well."""
-    filesystem, path = fsspec.core.url_to_fs(url)
+def remote_file(filesystem: Any, path: str) -> Iterator[BinaryIO]:
+    """Open a temporary file whose content becomes the object at `path` when the block ends well."""
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY) as stream:
         yield cast("BinaryIO", stream)
         stream.flush()
@@ -104,12 +102,17 @@ def write_error(target: Path, exc: OSError) -> BatchcoreError:
             where=str(target),
             code="BC6001",
         )
-    return TransferError(f"{target} cannot be written: {exc.strerror or exc}", where=str(target))
+    return TransferError(
+        f"{target} cannot be written: {exc.strerror or exc}",
+        hint="see whether its disk is full or ill, then run the same command again",
+        where=str(target),
+    )
 
 
-def require_room(target: BinaryIO, size: int, source: BinaryIO, name: str) -> None:
+def require_room(target: BinaryIO, size: int, source: BinaryIO | None, name: str) -> None:
     """Raise unless so many bytes fit on the disk of an open file; nothing is written yet.
 
+    `source` is an open file of this machine, None for an object in a store.
     `UnsafeFile` where most of the source is a hole, so that its size says nothing of the work
     that is in it, else `TransferError`.
     """
@@ -118,7 +121,7 @@ def require_room(target: BinaryIO, size: int, source: BinaryIO, name: str) -> No
     if size <= room:
         return
     fits = f"{units.show_bytes(size)} do not fit into the {units.show_bytes(room)} that are free"
-    if _is_hollow(source, size):
+    if source is not None and _is_hollow(source, size):
         msg = f"{name!r} is mostly a hole: its {fits}"
         raise UnsafeFile(msg)
     raise TransferError(
@@ -130,10 +133,7 @@ def require_room(target: BinaryIO, size: int, source: BinaryIO, name: str) -> No
 
 def _is_hollow(source: BinaryIO, size: int) -> bool:
     """Return whether less than half of a file of this machine is on its disk."""
-    try:
-        return os.fstat(source.fileno()).st_blocks * 512 < size // 2
-    except (OSError, AttributeError):  # a stream from a store
-        return False
+    return os.fstat(source.fileno()).st_blocks * 512 < size // 2
 
 
 def copy(

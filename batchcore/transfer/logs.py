@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-import fsspec
-
-from batchcore.errors import TransferError
-from batchcore.transfer import files
+from batchcore.transfer import files, stores
 from batchcore.transfer.files import UnsafeFile
 from batchcore.transfer.stage import local_path
+from batchcore.transfer.stores import Absent, ObjectInfo, Opener, open_url
 
 _SPECIAL_OR_EXECUTABLE = 0o7111
 
 
-def keep_log(source: str | None, target: Path) -> str:
+def keep_log(source: str | None, target: Path, opener: Opener = open_url) -> str:
     """Move or copy a log to its place; return why it is lost, an empty text where it is not.
 
     A local log is renamed where it is a plain file; a worker that has put a link or a pipe in its
@@ -28,36 +26,32 @@ def keep_log(source: str | None, target: Path) -> str:
         return ""
     local = local_path(source)
     try:
-        with _open(source, local) as stream:
-            if local is None or not _renamed(local, stream, target):
-                with files.whole_file(target) as copy:
-                    size = os.fstat(stream.fileno()).st_size if local else None
-                    files.copy(stream, copy, source, size)
-    except FileNotFoundError:
+        if local is None:
+            _fetch(source, target, opener)
+        else:
+            _take(local, target)
+    except (FileNotFoundError, Absent):
         return ""
     except UnsafeFile as exc:
         return str(exc)
     return ""
 
 
-def _open(source: str, local: Path | None) -> BinaryIO:
-    """Open a log by its name alone: what lies beside it may be too much to list."""
-    if local is not None:
-        if local.is_symlink():
-            msg = f"{local.name!r} is a link"
-            raise UnsafeFile(msg)
-        return files.open_beneath(local.parent, local.name)
-    try:
-        return cast("BinaryIO", fsspec.open(source, "rb").open())
-    except FileNotFoundError:
-        raise
-    except Exception as exc:  # any error class: each fsspec implementation has its own
-        raise TransferError(
-            f"a log cannot be read: {exc.__class__.__name__}: {exc}",
-            hint="run the same command again; nothing is lost",
-            where=source,
-            transient=True,
-        ) from exc
+def _fetch(source: str, target: Path, opener: Opener) -> None:
+    """Fetch a log by its name alone: what lies beside it may be too much to list."""
+    filesystem, path = stores.opened(opener, source)
+    with files.whole_file(target) as copy:
+        stores.get(filesystem, path, copy, ObjectInfo())
+
+
+def _take(log: Path, target: Path) -> None:
+    if log.is_symlink():
+        msg = f"{log.name!r} is a link"
+        raise UnsafeFile(msg)
+    with files.open_beneath(log.parent, log.name) as stream:
+        if not _renamed(log, stream, target):
+            with files.whole_file(target) as copy:
+                files.copy(stream, copy, str(log), os.fstat(stream.fileno()).st_size)
 
 
 def _renamed(log: Path, opened: BinaryIO, target: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,8 +16,7 @@ from batchcore.errors import BatchcoreError, TransferError
 from batchcore.sources import PlannedFile
 from batchcore.transfer import files
 from batchcore.transfer.files import FileRecord
-
-AT_ONCE = 8
+from batchcore.transfer.stores import AT_ONCE, Opener, open_url
 
 
 def resource_url(store: str, key: str) -> str:
@@ -35,24 +34,46 @@ def stage(
     store: str,
     staged: Mapping[str, FileRecord],
     record: Callable[[str, FileRecord], None],
+    opener: Opener = open_url,
 ) -> int:
     """Put every distinct content into the store and return how many were sent.
 
     What `staged` names already is left alone; `record` is called, in this thread, after each
-    content has arrived whole and verified. Raises `TransferError`: the source changed since it
-    was planned (permanent), or the store or the source could not be reached (transient).
+    content has arrived whole and verified. `opener` opens a store that is not on this machine.
+    Raises `TransferError`: the source changed since it was planned (permanent), or the store or
+    the source could not be reached (transient).
     """
     wanted = {file.key: file for file in planned if file.key not in staged}
     if local_path(store) is not None or len(wanted) < 2:  # noqa: PLR2004 - one needs no threads
         for key, file in wanted.items():
-            record(key, _send(file, store))
+            record(key, _send(file, store, opener))
         return len(wanted)
     with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
-        for key, done in zip(
-            wanted, pool.map(lambda file: _send(file, store), wanted.values()), strict=True
-        ):
-            record(key, done)
+        sending = {pool.submit(_send, file, store, opener): key for key, file in wanted.items()}
+        try:
+            _record_all(sending, record)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return len(wanted)
+
+
+def _record_all(
+    sending: Mapping[Future[FileRecord], str], record: Callable[[str, FileRecord], None]
+) -> None:
+    """Record all that arrives; after a failure nothing more is begun, and it is raised last."""
+    failure: BaseException | None = None
+    for sent in as_completed(sending):
+        if sent.cancelled():
+            continue
+        error = sent.exception()
+        if error is None:
+            record(sending[sent], sent.result())
+        elif failure is None:
+            failure = error
+            for other in sending:
+                other.cancel()
+    if failure is not None:
+        raise failure
 
 
 def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, FileRecord]:
@@ -64,10 +85,10 @@ def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, F
     return {key: file for key, file in staged.items() if key in there}
 
 
-def _send(file: PlannedFile, store: str) -> FileRecord:
+def _send(file: PlannedFile, store: str, opener: Opener) -> FileRecord:
     url = resource_url(store, file.key)
     try:
-        with _open_source(file) as source, _writer(url) as target:
+        with _open_source(file) as source, _writer(url, opener) as target:
             done = files.copy(source, target, file.source or file.path)
             _verify(file, done)
     except BatchcoreError:
@@ -107,9 +128,9 @@ def _open_source(file: PlannedFile) -> BinaryIO:
     return cast("BinaryIO", fsspec.open(source, "rb").open())
 
 
-def _writer(url: str) -> AbstractContextManager[BinaryIO]:
+def _writer(url: str, opener: Opener) -> AbstractContextManager[BinaryIO]:
     local = local_path(url)
-    return files.whole_file(local, mode=0o444) if local else files.remote_file(url)
+    return files.whole_file(local, mode=0o444) if local else files.remote_file(*opener(url))
 
 
 def materialise(planned: Iterable[PlannedFile], store: Path, directory: Path) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
-import fsspec
 from msgspec import Struct
 
 from batchcore import paths
-from batchcore.errors import TransferError
-from batchcore.transfer import files
+from batchcore.transfer import files, stores
 from batchcore.transfer.files import FileRecord, UnsafeFile
+from batchcore.transfer.stores import Absent, Altered, ObjectInfo, Opener, open_url
 
 MOST_NAMES = 1_000_000
 
 
 class Stamp(Struct, frozen=True):
-    """What tells that a file was changed: its size in bytes and its time, None where unknown."""
+    """What tells that a file was changed: its size in bytes and its time in nanoseconds."""
 
-    size: int | None
-    modified: int | None = None
+    size: int
+    modified: int
 
 
 class Tree(Protocol):
@@ -38,19 +38,19 @@ class Tree(Protocol):
         ...
 
     def has(self, name: str) -> bool:
-        """Return whether there is anything at this name, also what `open` will refuse."""
+        """Return whether there is anything at this name, also what `copy` will refuse.
+
+        A store that would have to be asked may leave the answer to `copy`.
+        """
         ...
 
-    def open(self, name: str) -> BinaryIO:
-        """Open a plain file; raises `UnsafeFile` for anything else."""
-        ...
+    def copy(self, name: str, target: BinaryIO) -> FileRecord:
+        """Copy a plain file into an open one, and return what was copied once it is verified.
 
-    def stamp(self, name: str, opened: BinaryIO) -> Stamp:
-        """Return how an opened file is before it is copied."""
-        ...
-
-    def verify(self, name: str, opened: BinaryIO, before: Stamp, copied: FileRecord) -> None:
-        """Raise if a copy is not what was there: `UnsafeFile`, or `TransferError` (transient)."""
+        Raises `UnsafeFile` for anything else and for a file that changed meanwhile, `Absent` where
+        there is none, and `TransferError` (transient) where it cannot be read now. May be called
+        in several threads.
+        """
         ...
 
 
@@ -145,34 +145,45 @@ class LocalTree:
             msg = f"{name!r} " + ("was removed by now" if gone else "is a link to nothing")
             raise UnsafeFile(msg) from exc
 
-    def stamp(self, name: str, opened: BinaryIO) -> Stamp:  # noqa: ARG002 - the protocol's
-        """Return the file's own size and time."""
+    def copy(self, name: str, target: BinaryIO) -> FileRecord:
+        """Copy a plain file, unless it is changed meanwhile."""
+        with self.open(name) as source:
+            before = self.stamp(source)
+            files.require_room(target, before.size, source, name)
+            copied = files.copy(source, target, repr(name), before.size)
+            self.verify(name, source, before, copied)
+        return copied
+
+    def stamp(self, opened: BinaryIO) -> Stamp:
+        """Return an open file's own size and time."""
         status = os.fstat(opened.fileno())
         return Stamp(status.st_size, status.st_mtime_ns)
 
     def verify(self, name: str, opened: BinaryIO, before: Stamp, copied: FileRecord) -> None:
         """Refuse a file that something which outlived the task has written to meanwhile."""
-        if copied.size != before.size or self.stamp(name, opened) != before:
+        if copied.size != before.size or self.stamp(opened) != before:
             msg = f"{name!r} was changed while it was collected: the task left a process behind"
             raise UnsafeFile(msg)
 
 
 class RemoteTree:
-    """A prefix of a store, listed once."""
+    """A prefix of a store: listed at most once, and not at all for files known by their names."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, opener: Opener = open_url) -> None:
         """Name the prefix; nothing below it means that nothing was left."""
-        self._url = url
+        self._filesystem, root = stores.opened(opener, url)
+        self._base = root.rstrip("/")
+        self._known: dict[str, ObjectInfo] = {}
 
     @cached_property
-    def _listing(self) -> dict[str, int | None]:
+    def _listing(self) -> dict[str, ObjectInfo]:
         try:
-            self._filesystem, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
-            self._base = root.rstrip("/")
-            found = self._filesystem.find(root, detail=True)
+            found = self._filesystem.find(self._base, detail=True)
         except Exception as exc:  # any error class: each fsspec implementation has its own
-            raise self._unreachable(exc) from exc
-        return {name[len(self._base) + 1 :]: info.get("size") for name, info in found.items()}
+            raise stores.unreachable(self._base, exc) from exc
+        skip = len(self._base) + 1
+        self._known = {name[skip:]: ObjectInfo.of(info) for name, info in found.items()}
+        return self._known
 
     def names(self) -> Sequence[str]:
         """Return every object's name below the prefix."""
@@ -183,37 +194,38 @@ class RemoteTree:
         return {}
 
     def has(self, name: str) -> bool:
-        """Return whether there is an object of this name."""
-        return name in self._listing
+        """Return whether there is an object of this name.
 
-    def open(self, name: str) -> BinaryIO:
-        """Open an object for reading."""
-        if not self.has(name):
-            msg = f"{name!r} is not in the store"
-            raise UnsafeFile(msg)
+        Where the file system compares what it fetches itself, nothing is asked in advance. A name
+        that could be written in two ways is looked for.
+        """
+        if "_listing" in self.__dict__ or not name.isascii():
+            return name in self._listing
+        if getattr(self._filesystem, "verifies", False):
+            return True
+        info = stores.look(self._filesystem, self._path(name))
+        if info is not None:
+            self._known[name] = info
+        return info is not None
+
+    def copy(self, name: str, target: BinaryIO) -> FileRecord:
+        """Fetch an object; one that does not arrive as the store has it is asked for once more.
+
+        A cut, altered or replaced object is found by its size, and by its MD5 where the store
+        tells one.
+        """
+        path = self._path(name)
+        if name not in self._known:
+            return stores.get(self._filesystem, path, target, ObjectInfo())
+        with suppress(Altered, Absent):
+            return stores.get(self._filesystem, path, target, self._known[name])
+        now = stores.look(self._filesystem, path)
+        if now is None:
+            raise stores.not_as_told(path, f"{name} is not in the store any more")
         try:
-            return cast("BinaryIO", self._filesystem.open(f"{self._base}/{name}", "rb"))
-        except Exception as exc:  # as above
-            raise self._unreachable(exc) from exc
+            return stores.get(self._filesystem, path, target, now)
+        except (Altered, Absent) as exc:
+            raise stores.not_as_told(path, str(exc)) from exc
 
-    def stamp(self, name: str, opened: BinaryIO) -> Stamp:  # noqa: ARG002 - the protocol's
-        """Return the size in the listing."""
-        return Stamp(self._listing[name])
-
-    def verify(self, name: str, opened: BinaryIO, before: Stamp, copied: FileRecord) -> None:  # noqa: ARG002 - the protocol's
-        """Compare the length with the listing's; a cut transfer is never published."""
-        if before.size is not None and before.size != copied.size:
-            raise TransferError(
-                f"{name} arrived with {copied.size} of {before.size} bytes",
-                hint="run the same command again; nothing is lost",
-                where=self._url,
-                transient=True,
-            )
-
-    def _unreachable(self, exc: Exception) -> TransferError:
-        return TransferError(
-            f"the outputs cannot be read: {exc.__class__.__name__}: {exc}",
-            hint="run the same command again; nothing is lost",
-            where=self._url,
-            transient=True,
-        )
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}"

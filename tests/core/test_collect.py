@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -417,17 +418,82 @@ def test_a_disk_that_is_full_leaves_what_was_published(attempt: Attempt, small_d
 # A store.
 
 
-def test_an_object_that_arrives_short_may_be_tried_again(remote: Attempt) -> None:
+class Faulty(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+    """A store in memory whose transfers go through the hands of a test, and who asks is counted."""
+
+    cachable = False
+
+    def __init__(self, *arrivals: bytes | Exception) -> None:
+        super().__init__()
+        self.arrivals = list(arrivals)
+        self.listings = self.looks = 0
+
+    def opened(self, url: str) -> tuple[Faulty, str]:
+        return self, self._strip_protocol(url)
+
+    def get_file(self, rpath: str, lpath: str, **_: object) -> None:
+        arrived = self.arrivals.pop(0) if self.arrivals else self.cat_file(rpath)
+        if isinstance(arrived, Exception):
+            raise arrived
+        Path(lpath).write_bytes(arrived)
+
+    def find(self, *args: object, **options: object) -> Any:
+        self.listings += 1
+        return super().find(*args, **options)
+
+    def info(self, path: str, **options: object) -> dict[str, Any]:
+        self.looks += 1
+        told = super().info(path, **options)
+        if told["type"] == "file":
+            md5 = hashlib.md5(self.cat_file(path), usedforsecurity=False)
+            told["content_md5"] = bytearray(md5.digest())
+        return told
+
+
+def fetched_through(store: Faulty, remote: Attempt, *outputs: Output | str) -> Fetched:
+    job = Job("j", command=["x"], tasks=[Task("t", outputs=outputs)])
+    planned = plan_job(job, base=remote.root).tasks[0].outputs
+    return fetch(planned, SUCCEEDED, open_tree(remote.url, store.opened), remote.incoming)
+
+
+CUT, ALTERED = b"01234", b"0123456780"
+
+
+@pytest.mark.parametrize("arrival", [CUT, ALTERED], ids=["cut", "altered"])
+def test_an_object_that_arrives_otherwise_than_it_is_is_asked_for_again(
+    remote: Attempt, arrival: bytes
+) -> None:
+    remote.left({"a": b"0123456789"})
+    fetched = fetched_through(Faulty(arrival), remote, "a")
+    assert (fetched.incoming / fetched.parts[0]).read_bytes() == b"0123456789"
+    assert fetched.files[0].sha256 == hashlib.sha256(b"0123456789").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("arrival", "reason"),
+    [(CUT, "a arrived with 5 of 10 bytes"), (ALTERED, "a arrived with other bytes than")],
+    ids=["cut", "altered"],
+)
+def test_an_object_that_never_arrives_as_it_is_may_be_tried_again_later(
+    remote: Attempt, arrival: bytes, reason: str
+) -> None:
+    remote.left({"a": b"0123456789"})
+    with pytest.raises(TransferError) as caught:
+        fetched_through(Faulty(arrival, arrival), remote, "a")
+    assert reason in caught.value.reason
+    assert caught.value.transient
+    assert list(remote.incoming.iterdir()) == []
+
+
+def test_an_object_that_was_replaced_after_it_was_listed_is_fetched_as_it_is_now(
+    remote: Attempt,
+) -> None:
     remote.left({"a": b"0123456789"})
     tree = open_tree(remote.url)
-    assert tree.names() == ["a"]  # listed, then cut
+    assert tree.names() == ["a"]
     remote.left({"a": b"01234"})
-    planned = plan_job(Job("j", command=["x"], tasks=[Task("t", outputs=["a"])])).tasks[0]
-    with pytest.raises(TransferError) as caught:
-        fetch(planned.outputs, SUCCEEDED, tree, remote.incoming)
-    assert caught.value.reason == "a arrived with 5 of 10 bytes"
-    assert caught.value.transient
-    assert not (remote.incoming / "0").exists()
+    with (remote.root / "copy").open("wb") as copy:
+        assert tree.copy("a", copy).sha256 == hashlib.sha256(b"01234").hexdigest()
 
 
 def test_an_object_that_is_gone_after_it_was_listed_may_be_tried_again(remote: Attempt) -> None:
@@ -435,9 +501,65 @@ def test_an_object_that_is_gone_after_it_was_listed_may_be_tried_again(remote: A
     tree = open_tree(remote.url)
     tree.names()
     fsspec.filesystem("memory").rm(f"{remote.url}/a")
-    with pytest.raises(TransferError) as caught:
-        tree.open("a")
+    with (remote.root / "copy").open("wb") as copy, pytest.raises(TransferError) as caught:
+        tree.copy("a", copy)
     assert caught.value.transient
+
+
+def test_files_known_by_their_names_are_fetched_without_a_listing(remote: Attempt) -> None:
+    remote.left(["a", "sub/b"])
+    store = Faulty()
+    assert len(fetched_through(store, remote, "a", "sub/b").files) == 2
+    assert store.listings == 0
+
+
+class Verifying(Faulty):
+    """A store whose transfers compare what arrives by themselves."""
+
+    verifies = True
+
+
+def test_a_store_that_compares_itself_is_asked_for_nothing_but_the_file(remote: Attempt) -> None:
+    remote.left(["a"])
+    store = Verifying()
+    assert len(fetched_through(store, remote, "a", Output("b", required=False)).files) == 1
+    assert store.listings == store.looks == 0
+
+
+def test_what_such_a_store_does_not_have_is_missing(remote: Attempt) -> None:
+    remote.left(["a"])
+    refused = fetched_through(Verifying(), remote, "b").refused
+    assert refused is not None
+    assert refused.detail == "'b' was not written; the task left 'a'"
+
+
+def test_a_name_with_two_spellings_is_found_in_a_store_that_compares_itself(
+    remote: Attempt,
+) -> None:
+    remote.left(["e\N{COMBINING ACUTE ACCENT}"])
+    fetched = fetched_through(Verifying(), remote, "\N{LATIN SMALL LETTER E WITH ACUTE}")
+    assert [file.to for file in fetched.files] == ["t/\N{LATIN SMALL LETTER E WITH ACUTE}"]
+
+
+def test_a_prefix_is_listed_once_for_all_patterns(remote: Attempt) -> None:
+    remote.left(["a", "sub/b"])
+    store = Faulty()
+    fetched_through(store, remote, Output("*", to="x"), Output("sub/*", to="y"), "c")
+    assert store.listings == 1
+
+
+def test_an_error_of_this_project_is_raised_as_it_is(remote: Attempt) -> None:
+    remote.left(["a"])
+    refused = EnvironmentNotReady("the credential is refused")
+    with pytest.raises(EnvironmentNotReady) as caught:
+        fetched_through(Faulty(refused), remote, "a")
+    assert caught.value is refused
+
+
+def test_a_disk_that_fills_up_while_an_object_arrives_is_named(remote: Attempt) -> None:
+    remote.left(["a"])
+    with pytest.raises(TransferError, match="the disk is full"):
+        fetched_through(Faulty(OSError(errno.ENOSPC, "no space")), remote, "a")
 
 
 def test_a_store_that_cannot_be_listed_may_be_tried_again(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_every_room_of_the_house_is_described() -> None:
     assert described == rooms - {"__init__", "__main__"}
 
 
-@pytest.mark.parametrize("backend", ["local-process", "local-docker"])
+@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure"])
 def test_the_table_of_capabilities_is_true(backend: str) -> None:
     text = (ROOT / "docs/backends.md").read_text()
     rows = [
@@ -60,7 +60,7 @@ def test_the_table_of_capabilities_is_true(backend: str) -> None:
     assert table == {name: spec.capability(name).level for name in FEATURES}
 
 
-@pytest.mark.parametrize("backend", ["local-process", "local-docker"])
+@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure"])
 def test_every_option_of_a_backend_is_described(backend: str) -> None:
     text = (ROOT / "docs/backends.md").read_text()
     section = text.split(f"\n## `{backend}`\n")[1].split("\n## ")[0]

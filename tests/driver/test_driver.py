@@ -247,13 +247,13 @@ class Failing:
         return call
 
 
-@pytest.mark.parametrize("method", ["store", "submit", "poll", "outputs", "release"])
+@pytest.mark.parametrize("method", ["store", "submit", "poll", "outputs", "settle"])
 def test_a_transient_error_is_outlived(world, method):
     world.backend = Failing(world.backend, method, times=3)
     assert world.drive(job_of(one("a"))).state == "succeeded"
 
 
-@pytest.mark.parametrize("method", ["store", "submit", "poll", "outputs", "release"])
+@pytest.mark.parametrize("method", ["store", "submit", "poll", "outputs", "settle"])
 def test_a_lasting_error_ends_the_command_and_the_same_command_goes_on(world, method):
     service = world.backend
     world.backend = Failing(service, method, times=99)

@@ -34,7 +34,7 @@ def copied_while(left: Any, change: Callable[[Path], object]) -> str:
     os.utime(path, (1, 1))  # so that the change is not in the same tick of the file system
     tree = LocalTree(left.wd)
     with tree.open("a") as stream, files.whole_file(left.incoming / "0") as copy:
-        before = tree.stamp("a", stream)
+        before = tree.stamp(stream)
         change(path)
         record = files.copy(stream, copy, "a", before.size)
         with pytest.raises(UnsafeFile) as caught:

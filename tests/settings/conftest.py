@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import pytest
@@ -38,6 +38,9 @@ class Azure(msgspec.Struct, frozen=True):
     pool: Pool = Pool()
     spare: Pool | str | None = None
     anything: Any = None
+
+    aliases: ClassVar[Mapping[str, str]] = {"BATCH_URL": "batch_url"}
+    credentials: ClassVar[Sequence[str]] = ("registry_password",)
 
 
 class Nothing(msgspec.Struct, frozen=True):

@@ -200,3 +200,26 @@ def test_rows_cover_every_setting_once(machine: Any) -> None:
         *(f"local-docker.{key}" for key in ("slots", "network", "pull", "grace", "dns")),
         "local-docker.env.A", "local-docker.note",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["https://a", '"https://a"', " 'https://a' "])
+def test_a_variable_of_the_backends_own_fills_an_option(machine: Any, text: str) -> None:
+    settings = machine.resolve(flags={"backend": "azure"}, environ={"BATCH_URL": text})
+    assert settings.backend.batch_url == "https://a"
+    assert settings.origins["azure.batch_url"] == "environment BATCH_URL"
+
+
+def test_a_variable_of_the_backends_own_is_weaker_than_all_other_sources(machine: Any) -> None:
+    machine.user('[backend.azure]\nbatch_url = "from the file"')
+    settings = machine.resolve(flags={"backend": "azure"}, environ={"BATCH_URL": "weak"})
+    assert settings.backend.batch_url == "from the file"
+
+
+@pytest.mark.parametrize("text", ["", "''", '""', " "])
+def test_an_empty_variable_of_the_backends_own_gives_nothing(machine: Any, text: str) -> None:
+    settings = machine.resolve(flags={"backend": "azure"}, environ={"BATCH_URL": text})
+    assert settings.origins["azure.batch_url"] == "default"
+
+
+def test_a_variable_of_another_backend_gives_nothing(machine: Any) -> None:
+    assert machine.docker(environ={"BATCH_URL": "https://a"}) == machine.docker()

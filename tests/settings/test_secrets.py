@@ -118,3 +118,16 @@ def test_masking_below_a_secret_key_leaves_no_text(data: Any) -> None:
         return set().union(*map(texts, value)) if isinstance(value, list) else {value}
 
     assert texts(masked(("token",), data)) <= {MASK, ""}
+
+
+def test_a_credential_that_the_backend_reads_itself_becomes_no_setting(machine: Any) -> None:
+    environ = {"BATCHCORE_AZURE_REGISTRY_PASSWORD": SECRET}
+    assert machine.resolve(**AZURE, environ=environ) == machine.resolve(**AZURE)
+
+
+def test_it_is_refused_in_a_file_all_the_same(machine: Any) -> None:
+    machine.user(f'[backend.azure]\nregistry_password = "{SECRET}"')
+    with pytest.raises(SettingsError) as caught:
+        machine.resolve(**AZURE)
+    assert "BATCHCORE_AZURE_REGISTRY_PASSWORD" in caught.value.hint
+    assert SECRET not in str(caught.value)
