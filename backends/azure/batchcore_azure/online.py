@@ -1,0 +1,155 @@
+"""What Azure says of the account, the pool and the container. Asks, and creates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure.batch.models import BatchPool  # noqa: TID253 - only loaded once the backend is used
+from azure.core.exceptions import (  # noqa: TID253 - as above
+    ResourceNotFoundError,
+)
+
+from batchcore.errors import Problem
+from batchcore.plan import Plan
+from batchcore_azure import images, offline
+from batchcore_azure.auth import Account
+from batchcore_azure.errors import azure_errors
+from batchcore_azure.settings import AzureSettings
+
+_SELECT = (
+    "id",
+    "state",
+    "vmSize",
+    "taskSlotsPerNode",
+    "virtualMachineConfiguration",
+    "resizeErrors",
+    "currentDedicatedNodes",
+    "currentLowPriorityNodes",
+    "targetDedicatedNodes",
+    "targetLowPriorityNodes",
+    "enableAutoScale",
+)
+
+
+class Answers:
+    """What was asked and answered: `problems` stop the run, `notes` do not."""
+
+    def __init__(self) -> None:
+        """Start with nothing found."""
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+
+def ask(plan: Plan, settings: AzureSettings, account: Account) -> Answers:
+    """Ask for the pool or what a new one needs, and for the containers.
+
+    Raises `EnvironmentNotReady` where a credential or a role is missing, or where Batch has no
+    image of machines; `BackendError`, transient where Azure did not answer.
+    """
+    answers = Answers()
+    pool = _pool(account, settings)
+    _image_of_machines(account, settings, pool, answers)
+    if pool is not None:
+        answers.problems += _existing(plan, settings, pool)
+        answers.notes += _notes(settings, pool)
+    elif settings.pool is not None:
+        answers.problems += offline.sizes(plan, settings.vm_size, settings.slots_per_node)
+        answers.notes.append(f"there is no pool {settings.pool!r} yet; it will be made")
+    _storage(account, settings)
+    return answers
+
+
+def _pool(account: Account, settings: AzureSettings) -> BatchPool | None:
+    if settings.pool is None:
+        return None
+    with azure_errors(f"looking for the pool {settings.pool!r}"):
+        try:
+            return account.batch.get_pool(settings.pool, select=list(_SELECT))
+        except ResourceNotFoundError:
+            return None
+
+
+def _image_of_machines(
+    account: Account, settings: AzureSettings, pool: BatchPool | None, answers: Answers
+) -> None:
+    """Find the image of the machines, and say so where Batch soon supports it no longer."""
+    with azure_errors("asking for the images of virtual machines"):
+        listed = list(account.batch.list_supported_images())
+    wanted = settings.image if pool is None else _image_of(pool)
+    if pool is not None and (wanted is None or not _is_listed(listed, wanted)):
+        return  # an image of the user's own, or one that is not listed any more
+    image = images.choose(listed, wanted)
+    if image.ends_soon(datetime.now(UTC)):
+        answers.notes.append(
+            f"Batch supports {image.name}, the image of the machines, "
+            f"until {image.end_of_life:%Y-%m-%d}"
+        )
+
+
+def _image_of(pool: BatchPool) -> str | None:
+    configuration = pool.virtual_machine_configuration
+    reference = configuration.image_reference if configuration else None
+    if reference is None or not reference.publisher:
+        return None
+    return f"{reference.publisher}/{reference.offer}/{reference.sku}"
+
+
+def _is_listed(listed: list[Any], wanted: str) -> bool:
+    names = (
+        f"{image.image_reference.publisher}/{image.image_reference.offer}/"
+        f"{image.image_reference.sku}"
+        for image in listed
+    )
+    return wanted.lower() in map(str.lower, names)
+
+
+def _existing(plan: Plan, settings: AzureSettings, pool: BatchPool) -> Iterator[Problem]:
+    configuration = pool.virtual_machine_configuration
+    if str(getattr(pool.state, "value", pool.state)).lower() == "deleting":
+        yield _problem(
+            f"the pool {pool.id!r} is being deleted", "wait until it is gone, or name another pool"
+        )
+    elif configuration is None or configuration.container_configuration is None:
+        yield _problem(
+            f"the pool {pool.id!r} runs no containers",
+            "name a pool whose containerConfiguration is dockerCompatible, or leave pool out",
+        )
+    targets = (pool.target_dedicated_nodes or 0) + (pool.target_low_priority_nodes or 0)
+    there = (pool.current_dedicated_nodes or 0) + (pool.current_low_priority_nodes or 0)
+    if not (targets + there or pool.enable_auto_scale):
+        yield _problem(
+            f"the pool {pool.id!r} has no machines and does not grow by itself",
+            f"type `az batch pool resize --pool-id {pool.id} --target-dedicated-nodes 1`",
+        )
+    slots = pool.task_slots_per_node or 1
+    yield from offline.sizes(plan, pool.vm_size or "", min(slots, settings.slots_per_node))
+
+
+def _notes(settings: AzureSettings, pool: BatchPool) -> Iterator[str]:
+    slots = pool.task_slots_per_node or 1
+    if slots != settings.slots_per_node:
+        yield (
+            f"the pool {pool.id!r} has {slots} slots on a machine and slots_per_node is "
+            f"{settings.slots_per_node}: set them alike, or tasks share machines otherwise"
+        )
+    for error in pool.resize_errors or ():
+        yield f"the pool {pool.id!r} could not grow: {error.code}: {error.message}"
+
+
+def _storage(account: Account, settings: AzureSettings) -> None:
+    """Find out whether the storage account knows the caller; a missing container is made later."""
+    with azure_errors(f"looking for the container {settings.container!r}"):
+        account.blobs.get_container_client(settings.container).exists()
+    if settings.output_container:
+        with azure_errors(f"looking for the container {settings.output_container!r}"):
+            account.blobs.get_container_client(settings.output_container).exists()
+    if not account.can_sign and not settings.identity:
+        with azure_errors("asking for a key to sign URLs with (role Storage Blob Delegator)"):
+            now = datetime.now(UTC)
+            account.blobs.get_user_delegation_key(now, now + timedelta(hours=1))
+
+
+def _problem(reason: str, hint: str) -> Problem:
+    return Problem(code="BC2400", reason=reason, hint=hint, key="backend.azure.pool")
