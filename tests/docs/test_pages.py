@@ -1,9 +1,10 @@
 """Every code block of the README and the documentation is executed or checked.
 
 A page is read from top to bottom in a directory of its own. A block after a line such as
-"`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job,
-``console`` runs what stands behind ``$`` and compares the output, in which ``…`` is anything.
-What needs containers or changes this installation is checked and not run.
+"`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job or,
+in a `batchcore.toml`, as settings, ``console`` runs what stands behind ``$`` and compares the
+output, in which ``…`` is anything. What needs containers or an account, or changes this
+installation, is checked and not run. What cannot be checked here is `UNCHECKED`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,16 @@ import pytest
 from batchcore.jobfile import load_job
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *ROOT.glob("examples/*/README.md")]
-LANGUAGES = {"console", "dockerfile", "python", "sh", "text", "toml"}
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+    *sorted(ROOT.glob("backends/*/README.md")),
+]
+UNCHECKED = {"bicep", "dockerfile", "text"}
+LANGUAGES = {"console", "python", "sh", "toml"} | UNCHECKED
 CONTAINERS = ("docker", "azure")
+ELSEWHERE = {".", "az", "cd", "docker", "export", "pytest"}
 
 
 class Block(NamedTuple):
@@ -78,8 +86,12 @@ def check_command(line: str, cwd: Path, place: str) -> str | None:
         paths = [path for flag, path in itertools.pairwise(words) if flag == "-e"]
         assert paths, f"{place}: what is installed?"
         assert all((ROOT / path / "pyproject.toml").exists() for path in paths), place
-    elif words[0] in {"az", "cd", "docker", "export"}:
+    elif words[0] in ELSEWHERE:
         return None
+    elif words[:2] == ["python", "-m"]:
+        known = run([*here(words[:3]), "--help"], cwd, place)
+        own = itertools.takewhile(lambda word: word != "python", words[3:])
+        assert all(word in known for word in own if word.startswith("--")), place
     elif any(container in line for container in CONTAINERS):
         if words[0] == "batchcore":
             run([*here(words[:2]), "--help"], cwd, place)
@@ -104,7 +116,9 @@ def check(block: Block, cwd: Path) -> None:
     if block.file:
         (cwd / block.file).parent.mkdir(parents=True, exist_ok=True)
         (cwd / block.file).write_text(block.text)
-    if block.language == "toml":
+    if block.file == "batchcore.toml":
+        run(here(["batchcore", "config", "show"]), cwd, block.place)
+    elif block.language == "toml":
         path = cwd / (block.file or "block.toml")
         path.write_text(block.text)
         assert load_job(path).job.tasks, block.place
@@ -116,7 +130,7 @@ def check(block: Block, cwd: Path) -> None:
     elif block.language == "console":
         check_console(block.text, cwd, block.place)
     elif block.language == "sh":
-        for line in block.text.splitlines():
+        for line in block.text.replace("\\\n", " ").splitlines():
             check_command(line, cwd, block.place)
 
 
