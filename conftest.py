@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BASE_IMAGE = "batchcore-test-base:latest"
 REQUIRE = "BATCHCORE_REQUIRE"
+KEPT = {REQUIRE, "BATCHCORE_AZURITE"}
 _PREFIX = "not on this machine: "
 
 
@@ -82,7 +83,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     # Not the `monkeypatch` fixture: a test must be free to undo its own changes alone.
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            ours = name.startswith(("AZ_BATCH_", "BATCHCORE_")) and name != REQUIRE
+            ours = name.startswith(("AZ_BATCH_", "BATCHCORE_")) and name not in KEPT
             if ours or name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
                 patch.delenv(name)
         patch.setenv("HOME", str(home))

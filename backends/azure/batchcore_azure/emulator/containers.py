@@ -84,7 +84,8 @@ class ContainerProcess:
                 working_dir=options.workdir or _directory(settings, launch.place),
                 entrypoint=None if options.entrypoint is None else [options.entrypoint],
                 hostname=options.hostname,
-                labels={LABEL: docker.name},
+                labels=dict(runoptions.pairs(options.label, "=")) | {LABEL: docker.name},
+                stop_signal=options.stop_signal,
                 host_config=self._client.create_host_config(
                     mounts=mounts(settings, launch.place),
                     # What it writes goes to the task's files; a second copy helps nobody.

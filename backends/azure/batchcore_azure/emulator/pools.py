@@ -245,7 +245,8 @@ class Pools(Ground):
                 before[0] if dedicated is None else dedicated,
                 before[1] if spot is None else spot,
             )
-            if wanted != before and pool.body["allocationState"] == "steady":
+            there = (pool.body["currentDedicatedNodes"], pool.body["currentLowPriorityNodes"])
+            if not wanted == before == there and pool.body["allocationState"] == "steady":
                 self._want(pool, *wanted)
             self.changed.notify_all()
 

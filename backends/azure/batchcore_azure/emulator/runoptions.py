@@ -37,7 +37,9 @@ def _parser() -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False, usage="")
     for flag in ("--init", "--rm", "--read-only"):
         parser.add_argument(flag, action="store_true")
-    for repeated in ("--cap-drop", "--cap-add", "--security-opt", "--tmpfs"):
+    for repeated in ("--cap-drop", "--cap-add", "--security-opt", "--tmpfs", "--ulimit"):
+        parser.add_argument(repeated, action="append", default=[])
+    for repeated in ("--add-host", "--dns", "--dns-search", "--label"):
         parser.add_argument(repeated, action="append", default=[])
     parser.add_argument("-e", "--env", action="append", default=[])
     parser.add_argument("-m", "--memory")
@@ -46,7 +48,7 @@ def _parser() -> _Parser:
     parser.add_argument("--net", "--network", dest="network")
     parser.add_argument("--cpus", type=float)
     parser.add_argument("--pids-limit", type=int)
-    for single in ("--memory-swap", "--shm-size", "--entrypoint", "--hostname"):
+    for single in ("--memory-swap", "--shm-size", "--entrypoint", "--hostname", "--stop-signal"):
         parser.add_argument(single)
     return parser
 
@@ -57,7 +59,7 @@ def host_config(options: argparse.Namespace) -> dict[str, Any]:
         "cap_drop": options.cap_drop,
         "cap_add": options.cap_add,
         "security_opt": options.security_opt,
-        "tmpfs": dict(_tmpfs(options.tmpfs)),
+        "tmpfs": dict(pairs(options.tmpfs, ":")),
         "init": options.init,
         "read_only": options.read_only,
         "mem_limit": options.memory,
@@ -66,12 +68,26 @@ def host_config(options: argparse.Namespace) -> dict[str, Any]:
         "pids_limit": options.pids_limit,
         "nano_cpus": int(options.cpus * 1e9) if options.cpus else None,
         "network_mode": _network(options.network),
+        "dns": options.dns,
+        "dns_search": options.dns_search,
+        "extra_hosts": dict(pairs(options.add_host, ":")),
+        "ulimits": [_ulimit(value) for value in options.ulimit],
     }
     return {name: value for name, value in given.items() if value}
 
 
-def _tmpfs(values: Sequence[str]) -> list[tuple[str, str]]:
-    return [(path, rest) for path, _, rest in (value.partition(":") for value in values)]
+def pairs(values: Sequence[str], mark: str) -> list[tuple[str, str]]:
+    """Return what stands before and after the first mark in each value."""
+    return [(name, rest) for name, _, rest in (value.partition(mark) for value in values)]
+
+
+def _ulimit(value: str) -> dict[str, Any]:
+    name, _, limits = value.partition("=")
+    soft, _, hard = limits.partition(":")
+    try:
+        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+    except ValueError as error:
+        raise TaskFailure("ContainerInvalidSettings", f"invalid ulimit {value!r}") from error
 
 
 def _network(name: str | None) -> str | None:

@@ -10,7 +10,7 @@ from batchcore_azure.emulator.blobs import bare, blob_url, with_query
 from batchcore_azure.emulator.cloud import without_proxy
 from batchcore_azure.emulator.failures import TaskFailure
 from batchcore_azure.emulator.places import seconds
-from batchcore_azure.settings import AzureSettings
+from batchcore_azure.settings import HARMLESS, AzureSettings
 from batchcore_azure.translate import autoscale_formula
 
 
@@ -116,3 +116,22 @@ def test_urls_keep_their_signature_and_can_lose_it() -> None:
 )
 def test_this_machine_is_added_to_what_needs_no_proxy(known: dict[str, str], text: str) -> None:
     assert without_proxy(known) == {"NO_PROXY": text, "no_proxy": text}
+
+
+def test_every_option_that_the_backend_lets_through_is_understood():
+    values = {
+        "--add-host": "=store:10.0.0.1",
+        "--dns": "=10.0.0.2",
+        "--dns-search": "=example.org",
+        "--hostname": "=worker",
+        "--label": "=team=x",
+        "--shm-size": "=64m",
+        "--stop-signal": "=SIGINT",
+        "--tmpfs": "=/scratch:size=1m",
+        "--ulimit": "=nofile=64:128",
+    }
+    options = runoptions.parse(" ".join(name + values.get(name, "") for name in HARMLESS))
+    config = runoptions.host_config(options)
+    assert config["extra_hosts"] == {"store": "10.0.0.1"}
+    assert config["ulimits"] == [{"Name": "nofile", "Soft": 64, "Hard": 128}]
+    assert (options.stop_signal, options.label) == ("SIGINT", ["team=x"])
