@@ -2,7 +2,8 @@
 
 ``BATCHCORE_CRASH_AT=<point>`` kills the process with SIGKILL the first time the point is reached,
 ``<point>:3`` the third time. Every change of state that matters has a point; the crash tests are
-generated from `POINTS`, so a new point is tested by being listed.
+generated from `POINTS`, so a new point is tested by being listed. A backend of another distribution
+names its points after itself, and its own tests list them.
 """
 
 from __future__ import annotations

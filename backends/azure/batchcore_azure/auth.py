@@ -18,6 +18,7 @@ from azure.core.credentials import (  # noqa: TID253 - as above
 from azure.core.pipeline.policies import RetryPolicy  # noqa: TID253 - as above
 from azure.storage.blob import BlobServiceClient, ExponentialRetry  # noqa: TID253 - as above
 
+from batchcore import __version__
 from batchcore.errors import SettingsError
 from batchcore_azure.environment import Credentials, Secret
 from batchcore_azure.settings import AzureSettings
@@ -25,6 +26,7 @@ from batchcore_azure.settings import AzureSettings
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
 
+USER_AGENT = f"batchcore/{__version__}"
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 LONGEST_WAIT = 10.0
@@ -167,6 +169,7 @@ class Account:
             self.endpoint,
             named or self.credential,
             retry_policy=PostRetry(),
+            user_agent=USER_AGENT,
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
         )
@@ -179,6 +182,7 @@ class Account:
             self.storage_endpoint,
             named or self.credential,
             retry_policy=patience,
+            user_agent=USER_AGENT,
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
         )

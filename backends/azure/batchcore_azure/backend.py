@@ -99,6 +99,7 @@ class AzureBackend(Backend):
     def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
         """Stop the tasks; Batch itself sends TERM, and KILL after a time of its own."""
         cancel_tasks(self._account, self._jobs, run.run_id, task_ids)
+        self._watch(run).look_soon()
 
     def outputs(self, run: RunContext, attempt: TaskSubmission) -> TaskFiles:
         """Return the prefix that the attempt's files were uploaded to."""

@@ -31,10 +31,9 @@ from fsspec.asyn import sync, sync_wrapper
 from batchcore.errors import TransferError
 from batchcore.transfer import stores
 from batchcore_azure.auth import CONNECT_TIMEOUT, LONGEST_WAIT, READ_TIMEOUT, Account
-from batchcore_azure.blocks import BLOCK, Block, Blocks, Changed
+from batchcore_azure.blocks import Block, Blocks, Changed
 from batchcore_azure.errors import azure_errors, code
 
-AT_ONCE = 4
 _TRIES = 4
 _TOO_MANY = 429
 
@@ -95,7 +94,6 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no 
             credential=_Unused(),
             anon=False,
             use_listings_cache=False,
-            max_concurrency=AT_ONCE,
         )
         self.account_key = self.connection_string = self.sas_token = self.client_secret = None
 
@@ -110,8 +108,6 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no 
             retry_policy=Patient(),
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            max_single_put_size=2 * BLOCK,
-            max_block_size=2 * BLOCK,
         )
 
     def close(self) -> None:
@@ -178,20 +174,8 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no 
     def put_file(self, lpath: str, rpath: str, **_: object) -> None:
         """Send a file: in one request, or in blocks where it is larger than one."""
         container, _slash, name = rpath.partition("/")
-        with azure_errors(f"sending {rpath}"):
-            if Path(lpath).stat().st_size <= BLOCK:
-                self._blocks.send(container, name, Path(lpath).read_bytes())
-            else:
-                self._send_large(lpath, rpath)
-
-    def _send_large(self, lpath: str, rpath: str) -> None:
-        sync(self.loop, self._upload, lpath, rpath)
-
-    async def _upload(self, lpath: str, rpath: str) -> None:
-        with Path(lpath).open("rb") as source:  # noqa: ASYNC230 - as fsspec's own do
-            await self._blob(rpath).upload_blob(
-                source, overwrite=True, max_concurrency=AT_ONCE, validate_content=True
-            )
+        with azure_errors(f"sending {rpath}"), Path(lpath).open("rb") as source:
+            self._blocks.send(container, name, source)
 
     find = sync_wrapper(_find)
     info = sync_wrapper(_info)

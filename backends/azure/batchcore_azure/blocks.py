@@ -1,6 +1,6 @@
 """Blobs by plain requests, block by block, each with its MD5: in and out, verified by both sides.
 
-Measured against Azurite, a small blob costs the SDK (azure-storage-blob 12.31) four times the
+Measured against Azurite, a small blob costs the SDK (azure-storage-blob 12.31) three times the
 processor time of this, and obstore (0.12), which costs half, tells no MD5 of what it fetches.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, BinaryIO
+from itertools import chain, islice, starmap
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -85,10 +85,35 @@ class Blocks:
                 target.write(asked.popleft().result().data)
                 asked.extend(map(ask, islice(starts, 1)))
 
-    def send(self, container: str, name: str, content: bytes) -> None:
-        """Make or replace a small blob; the service refuses bytes that arrive otherwise."""
-        headers = {"x-ms-blob-type": "BlockBlob", "Content-MD5": md5_text(content)}
-        self._ask("PUT", container, name, headers, content)
+    def send(self, container: str, name: str, source: BinaryIO) -> None:
+        """Make or replace a blob; the service refuses bytes that arrive otherwise."""
+        first = source.read(BLOCK)
+        if len(first) < BLOCK:
+            headers = {"x-ms-blob-type": "BlockBlob", "Content-MD5": _md5_text(first)}
+            self._ask("PUT", container, name, headers, first)
+            return
+        blocks = chain([first], iter(lambda: source.read(BLOCK), b""))
+        with ThreadPoolExecutor(_AHEAD, "block") as pool:
+
+            def put(number: int, block: bytes) -> Future[str]:
+                return pool.submit(self._put_block, container, name, number, block)
+
+            numbered = enumerate(blocks)
+            sending = deque(starmap(put, islice(numbered, _AHEAD)))
+            ids = []
+            while sending:
+                ids.append(sending.popleft().result())
+                sending.extend(starmap(put, islice(numbered, 1)))
+        listed = "".join(f"<Uncommitted>{one}</Uncommitted>" for one in ids)
+        body = f"<BlockList>{listed}</BlockList>".encode()
+        self._ask("PUT", container, name, {}, body, "comp=blocklist")
+
+    def _put_block(self, container: str, name: str, number: int, block: bytes) -> str:
+        """Send a block; nothing is seen of it before the list of all of them."""
+        block_id = base64.b64encode(f"{number:08}".encode()).decode()
+        query = f"comp=block&blockid={quote(block_id, safe='')}"
+        self._ask("PUT", container, name, {"Content-MD5": _md5_text(block)}, block, query)
+        return block_id
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -117,7 +142,7 @@ class Blocks:
                 raise Changed(msg) from exc
             raise
         told = answer.headers.get("content-md5")
-        if told and md5_text(answer.data) != told:
+        if told and _md5_text(answer.data) != told:
             msg = f"{name} arrived with other bytes than were sent"
             raise Changed(msg)
         whole = answer.headers.get("content-range", "").rpartition("/")[2]
@@ -125,18 +150,20 @@ class Blocks:
         etag, md5 = (answer.headers.get(name, "") for name in ("etag", "x-ms-blob-content-md5"))
         return Block(answer.data, size, etag, md5)
 
-    def _ask(
+    def _ask(  # noqa: PLR0917 - the parts of a request
         self,
         method: str,
         container: str,
         name: str,
         headers: Mapping[str, str],
         body: bytes | None = None,
+        query: str = "",
     ) -> urllib3.BaseHTTPResponse:
-        query, signed = self._credential(container)
+        signature, signed = self._credential(container)
+        whole_query = "&".join(part for part in (query, signature) if part)
         answer = self._pool.request(
             method,
-            f"{self._account.storage_endpoint}/{container}/{quote(name)}{query}",
+            f"{self._account.storage_endpoint}/{container}/{quote(name)}?{whole_query}",
             body=body,
             headers={"x-ms-version": _VERSION, **headers, **signed},
         )
@@ -163,15 +190,17 @@ class Blocks:
                     expiry=datetime.fromtimestamp(until, UTC),
                 )
                 self._tokens[container] = (until, signed)
-        return f"?{signed}", {}
+        return signed, {}
 
 
 class _Patient(urllib3.Retry):
-    """Waits as long as the service asks for, but never long: that is the driver's."""
+    """Waits as long as the service asks for, unless that is long: then it is the driver's."""
 
-    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_WAIT)
+    def increment(self, *args: Any, **options: Any) -> Self:
+        response = options.get("response")
+        asked = self.get_retry_after(response) if response is not None else None
+        tries = self.new(total=0) if (asked or 0) > LONGEST_WAIT else self
+        return super(_Patient, tries).increment(*args, **options)
 
 
 def _pool(endpoint: str, connections: int) -> urllib3.PoolManager:
@@ -190,7 +219,7 @@ def _pool(endpoint: str, connections: int) -> urllib3.PoolManager:
     return urllib3.PoolManager(**options)
 
 
-def md5_text(content: bytes) -> str:
+def _md5_text(content: bytes) -> str:
     return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 

@@ -1,12 +1,14 @@
-"""Requests for which the SDK's own method would leave a thread behind that polls."""
+"""Requests for which the SDK's own method leaves a thread behind, or takes too long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from typing import Any
 
+import msgspec
 from azure.batch import BatchClient  # noqa: TID253 - only loaded once the backend is used
 from azure.core.exceptions import HttpResponseError  # noqa: TID253 - as above
-from azure.core.rest import HttpRequest  # noqa: TID253 - as above
+from azure.core.rest import HttpRequest, HttpResponse  # noqa: TID253 - as above
 
 from batchcore_azure.errors import code
 
@@ -14,12 +16,14 @@ _API_VERSION = "2025-06-01"  # that of azure-batch 15.1
 
 
 def send(
-    client: BatchClient, method: str, path: str, body: Mapping[str, str] | None = None
-) -> None:
-    """Send a request that the service carries out in its own time; raises as the SDK does."""
+    client: BatchClient, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> HttpResponse:
+    """Send a request and return the answer, which is a success; raises as the SDK does."""
     headers = {"content-type": "application/json; odata=minimalmetadata"} if body else {}
     params = {"api-version": _API_VERSION}
-    client.send_request(HttpRequest(method, path, params=params, headers=headers, json=body))
+    content = msgspec.json.encode(body) if body else None
+    request = HttpRequest(method, path, params=params, headers=headers, content=content)
+    return client.send_request(request)
 
 
 def unless(done: Container[str | None], call: Callable[[], object]) -> bool:

@@ -94,7 +94,11 @@ CODES: dict[str, Meaning] = {
         hint="`az batch pool list --query '[].id'` shows the pools; leave pool out for a new one",
     ),
     "TaskNotFound": _GONE,
-    "ContainerNotFound": _GONE,
+    "ContainerNotFound": Meaning(
+        BackendError,
+        transient=False,
+        hint="the same command makes it again; what tasks had written there is lost",
+    ),
     "BlobNotFound": _GONE,
     "PoolBeingCreated": _LATER,
     "PoolBeingDeleted": _LATER,

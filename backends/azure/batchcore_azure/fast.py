@@ -23,7 +23,7 @@ from obstore.store import AzureStore
 from batchcore.errors import EnvironmentNotReady, TransferError
 from batchcore_azure.auth import CONNECT_TIMEOUT, LONGEST_WAIT, READ_TIMEOUT, Account
 from batchcore_azure.blobs import BlobFileSystem
-from batchcore_azure.blocks import Block, Changed
+from batchcore_azure.blocks import BLOCK, Block, Changed
 from batchcore_azure.redaction import redact
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ class FastFileSystem(BlobFileSystem):
             msg = f"{name} arrived with other bytes than the store has"
             raise Changed(msg)
 
-    def _send_large(self, lpath: str, rpath: str) -> None:
+    def put_file(self, lpath: str, rpath: str, **options: object) -> None:
+        """Send a file; obstore sends it where it is larger than a block."""
+        if Path(lpath).stat().st_size <= BLOCK:
+            super().put_file(lpath, rpath, **options)
+            return
         container, _slash, name = rpath.partition("/")
         with _errors(f"sending {rpath}"):
             self._store(container).put(name, Path(lpath), chunk_size=CHUNK, max_concurrency=AT_ONCE)

@@ -32,6 +32,9 @@ from batchcore_azure.translate import job_body
 CANCELED = "BatchcoreCanceled"
 """The reason given for the end of a job whose tasks were all canceled."""
 
+NO_POOL = "BatchcoreNoPool"
+"""The reason given for the end of a job whose pool was deleted: a new one would start it again."""
+
 _SELECTED = ["id", "state", "metadata", "executionInfo", "poolInfo"]
 _ENDED = frozenset({"terminating", "completed"})
 _DONE = frozenset({"JobCompleted", "JobBeingTerminated", "JobBeingDeleted", "JobNotFound"})

@@ -47,12 +47,16 @@ def _url(storage: Storage, run: RunContext, attempt: TaskSubmission, stream: Str
 def _from_machine(
     client: BatchClient, run_id: str, attempt: TaskSubmission, stream: Stream, offset: int
 ) -> bytes:
-    asked = f"bytes={offset}-{offset + MOST - 1}"
+    name = f"{stream}.txt"
     for part in range(1, _MOST_PARTS):
         job = names.job_id(run_id, attempt.attempt, part)
         try:
+            # Of a refused download the SDK cannot tell the code, and it logs a traceback.
+            end = min(_size(client, job, attempt.task.id, name), offset + MOST)
+            if end <= offset:
+                return b""
             chunks = client.download_task_file(
-                job, attempt.task.id, f"{stream}.txt", ocp_range=asked
+                job, attempt.task.id, name, ocp_range=f"bytes={offset}-{end - 1}"
             )
             return b"".join(chunks)[:MOST]
         except HttpResponseError as exc:
@@ -62,3 +66,11 @@ def _from_machine(
                 raise
             break
     return b""
+
+
+def _size(client: BatchClient, job: str, task_id: str, name: str) -> int:
+    """Return how long a file of a task is by now, 0 where there is none."""
+    for file in client.list_task_files(job, task_id):
+        if file.name == name and file.properties is not None:
+            return int(file.properties.content_length)
+    return 0

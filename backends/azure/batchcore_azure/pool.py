@@ -65,6 +65,7 @@ class Condition(Struct, frozen=True):
 
     text: str = ""
     is_quota: bool = False
+    is_gone: bool = False
 
 
 class Pools:
@@ -127,7 +128,7 @@ class Pools:
                 )
                 return condition_of(pool, list(islice(nodes, _MOST_NODES)))
             except ResourceNotFoundError:
-                return Condition(f"the pool {pool_id} does not exist any more")
+                return Condition(f"the pool {pool_id} does not exist any more", is_gone=True)
 
     def _create(self, run: RunContext, pool_id: str) -> None:
         client, settings = self._account.batch, self._settings

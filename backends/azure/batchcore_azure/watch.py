@@ -19,7 +19,7 @@ from batchcore_azure import names
 from batchcore_azure.auth import Account
 from batchcore_azure.cancel import stop_tasks
 from batchcore_azure.errors import azure_errors
-from batchcore_azure.jobs import CANCELED, Jobs, end_reason
+from batchcore_azure.jobs import CANCELED, NO_POOL, Jobs, end_reason
 from batchcore_azure.outcome import (
     SELECTED,
     Bounds,
@@ -36,7 +36,7 @@ from batchcore_azure.tasks import Rejection
 from batchcore_azure.translate import time_limit
 
 LOOK_SECONDS = 30.0
-"""How often the jobs and, while nothing runs, the pool are looked at."""
+"""How often the jobs and the pool are looked at."""
 
 OVERLAP = timedelta(seconds=15)
 """How much of the past is listed again, as changes need not become visible in their order."""
@@ -136,6 +136,10 @@ class Watch:
         self._cursor = json.dumps({job.id: str(job.since) for job in self._jobs.values()})
         return Snapshot(updates=news, cursor=self._cursor)
 
+    def look_soon(self) -> None:
+        """Look at the jobs with the next poll: what a job's end leaves waiting is seen there."""
+        self._looked = float("-inf")
+
     def _forget(self) -> None:
         self._cursor = None
         self._news = list(self._rejected.values())
@@ -197,7 +201,9 @@ class Watch:
             waiting_reason=FailureReason.QUOTA if is_quota else FailureReason.BACKEND,
         )
 
-    def _end_open(self, job: _Job, why: str, *, canceled: bool = False) -> Iterator[TaskUpdate]:
+    def _end_open(
+        self, job: _Job, why: str, *, canceled: bool = False, retryable: bool = True
+    ) -> Iterator[TaskUpdate]:
         for task_id in sorted(job.open):
             update = TaskUpdate(
                 task_id=task_id,
@@ -205,6 +211,7 @@ class Watch:
                 state=TaskState.CANCELED if canceled else _FAILED,
                 reason=None if canceled else FailureReason.BACKEND,
                 detail=why,
+                retryable=retryable,
             )
             job.reported[task_id] = update
             yield update
@@ -228,7 +235,8 @@ class Watch:
                 disabled.append(
                     f"the job {job.id} is disabled; `az batch job enable --job-id {job.id}`"
                 )
-        self._look_at_waiting(disabled)
+        if any(job.open for job in self._jobs.values()):
+            self._look_at_pool(disabled)
 
     def _leftovers(self, job: _Job, seen: BatchJob) -> Iterator[TaskUpdate]:
         """End what a completed job still has waiting: Batch never starts it."""
@@ -239,17 +247,40 @@ class Watch:
             canceled=reason == CANCELED,
         )
 
-    def _look_at_waiting(self, disabled: list[str]) -> None:
+    def _look_at_pool(self, disabled: list[str]) -> None:
+        found = self._ask_condition()
+        if found.is_gone:
+            self._end_without_pool(found.text)
+            return
         waiting = [job for job in self._jobs.values() if job.waiting]
         if not waiting or any(job.open - job.waiting.keys() for job in self._jobs.values()):
             return
-        found = self._ask_condition()
         text = "; ".join([*disabled, *([found.text] if found.text else [])])
-        if text and text != self._condition.text:
+        news = text != self._condition.text
+        if text and news:
             self._run.notify(f"tasks are waiting: {text}")
         self._condition = Condition(text, found.is_quota)
         for job in waiting:
+            if news:
+                self._news += self._waiting(job)
             self._stop_overdue(job)
+
+    def _end_without_pool(self, why: str) -> None:
+        """End what waits for a pool that is gone; the service itself lets it wait for ever."""
+        for job in self._jobs.values():
+            if job.open:
+                self._known.terminate(job.id, NO_POOL)
+                self._news += self._end_open(job, why, retryable=False)
+
+    def _waiting(self, job: _Job) -> Iterator[TaskUpdate]:
+        """Say of each waiting task, so that it is in the record, why it waits."""
+        for task_id in job.waiting:
+            yield TaskUpdate(
+                task_id=task_id,
+                attempt=job.attempt,
+                state=_QUEUED,
+                detail=self._condition.text,
+            )
 
     def _stop_overdue(self, job: _Job) -> None:
         """Stop what has waited longer than its signed URLs allow for; its end is seen later."""

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,31 +193,29 @@ def shared_emulator(azurite_storage: Storage, worker_base_image: str) -> Iterato
 @pytest.fixture
 def use(
     monkeypatch: pytest.MonkeyPatch, blob_service: BlobServiceClient, tmp_path: Path
-) -> Iterator[Callable[[Emulator], Cloud]]:
+) -> Callable[[Emulator], Cloud]:
     """Let `azure` use an account, with a pool of one machine that has four slots."""
-    clouds: list[Cloud] = []
 
     def make(emulator: Emulator) -> Cloud:
         options = {"NODES": "1", "SLOTS_PER_NODE": "4", "AUTOSCALE": "false"}
         environment = {f"BATCHCORE_AZURE_{name}": value for name, value in options.items()}
         for name, value in {**emulator.environment, **environment}.items():
             monkeypatch.setenv(name, value)
-        here = tmp_path / f"here-{len(clouds)}"
+        here = tmp_path / emulator.name
         here.mkdir()
         cloud = Cloud(emulator, blob_service, here)
         monkeypatch.setattr(cloud.state, "start_task", counting(cloud))
-        clouds.append(cloud)
         return cloud
 
-    yield make
-    for cloud in clouds:
-        cloud.clear()
+    return make
 
 
 @pytest.fixture
-def cloud(use: Callable[[Emulator], Cloud], shared_emulator: Emulator) -> Cloud:
+def cloud(use: Callable[[Emulator], Cloud], shared_emulator: Emulator) -> Iterator[Cloud]:
     """The account that all tests share, empty."""
-    return use(shared_emulator)
+    made = use(shared_emulator)
+    yield made
+    made.clear()
 
 
 @pytest.fixture
@@ -225,14 +223,15 @@ def serve(
     use: Callable[[Emulator], Cloud], azurite_storage: Storage
 ) -> Iterator[Callable[..., Cloud]]:
     """Serve an account of its own, with habits and machines as given."""
-    emulators: list[Emulator] = []
+    clouds: list[Cloud] = []
 
     def make(settings: EmulatorSettings | None = None, **nodes: Any) -> Cloud:
         emulator = Emulator(settings, RunSettings(**nodes), storage=azurite_storage)
         emulator.start()
-        emulators.append(emulator)
-        return use(emulator)
+        clouds.append(use(emulator))
+        return clouds[-1]
 
     yield make
-    for emulator in emulators:
-        emulator.stop()
+    for cloud in clouds:
+        cloud.clear()
+        cloud.emulator.stop()

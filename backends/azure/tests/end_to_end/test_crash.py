@@ -30,7 +30,9 @@ IDS = ["t0", "t1"]
 def job(cloud, *, ids=IDS, shell="cat in > out.txt") -> None:
     """Write a job of tasks that each copy a resource to an output."""
     resources = [{"path": "in", "text": "hello\n"}]
-    cloud.job(*({"id": name} for name in ids), shell=shell, resources=resources, outputs=["out.txt"])
+    cloud.job(
+        *({"id": name} for name in ids), shell=shell, resources=resources, outputs=["out.txt"]
+    )
 
 
 def killed_at(cloud, monkeypatch, point: str, *more: str) -> bool:

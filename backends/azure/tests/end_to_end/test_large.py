@@ -6,26 +6,23 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from batchcore.backend import RunContext, TaskSubmission, TaskUpdate
+from batchcore.backend import RunContext, Snapshot, TaskSubmission
 from batchcore.model import Job, Task
 from batchcore.plan import plan_job
 from batchcore.run import Run
-from batchcore.states import TaskState
-from batchcore.testing.clock import FakeClock
-from batchcore_azure.auth import Account
 from batchcore_azure.backend import AzureBackend
 from batchcore_azure.emulator.azurite import Storage
 from batchcore_azure.emulator.cloud import Emulator
 from batchcore_azure.emulator.faults import Requests
 from batchcore_azure.emulator.machines import RunSettings
+from batchcore_azure.emulator.service import Service
 from batchcore_azure.settings import AzureSettings
 
 TASKS = 10_000
@@ -47,6 +44,15 @@ class Large(NamedTuple):
     run: Run
     requests: Requests
     peak: int
+
+
+class Waiting(NamedTuple):
+    """A run of many tasks that wait, and the first poll of them."""
+
+    backend: AzureBackend
+    run: RunContext
+    service: Service
+    first: Snapshot
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,35 @@ def large(azurite_storage: Storage, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
+    """The tasks of a run in an account that has no machine, and a first poll of them."""
+    job = Job(
+        "large", image="any:v1", command=["true"], tasks=[Task(f"t{n}") for n in range(TASKS)]
+    )
+    with Service() as service:
+        monkeypatch.setenv("BATCH_ACCOUNT_KEY", service.settings.key)
+        monkeypatch.setenv("STORAGE_ACCOUNT_KEY", "Q0FOQVJZ")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        settings = AzureSettings(
+            endpoint=service.url,
+            account_name=service.settings.account,
+            storage_account="store",
+            storage_endpoint="http://127.0.0.1:9/store",
+        )
+        run = RunContext(run_id="large-1", plan=plan_job(job), directory=tmp_path)
+        with closing(AzureBackend(settings)) as backend:
+            backend.submit(run, [TaskSubmission(task, 1) for task in run.plan.tasks])
+            yield Waiting(backend, run, service, backend.poll(run, "", 0))
+
+
+def test_a_poll_in_which_nothing_changed_is_one_request(waiting: Waiting) -> None:
+    assert len(waiting.first.updates) == TASKS
+    waiting.service.requests.clear()
+    assert waiting.backend.poll(waiting.run, waiting.first.cursor, 0).updates == []
+    assert [one.method for one in waiting.service.requests.seen()] == ["GET"]
 
 
 def test_all_tasks_succeed(large: Large) -> None:
