@@ -58,9 +58,7 @@ def clean_run(run: Run, *, dry_run: bool, results: bool = False) -> list[str]:
     record = Record.resume(run.directory)
     try:
         with open_backend(run) as backend:
-            context = RunContext(
-                run_id=run.id, plan=run.plan, directory=run.directory, store=""
-            )
+            context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory, store="")
             if not dry_run:
                 record.settle()
             lines = list(backend.release(context, dry_run=dry_run))
