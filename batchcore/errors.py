@@ -1,6 +1,7 @@
 """Every error that batchcore raises, in one tree.
 
 BatchcoreError                 exit 1   a bug, unless a subclass says otherwise
+├── BackendBug                 exit 1   the code of a backend has a bug
 ├── UsageError                 exit 2   the command line or a call is wrong
 │   ├── JobError               exit 2   the job is wrong; carries all of its problems
 │   ├── SettingsError          exit 2   a setting is wrong, or a credential stands in a file
@@ -32,6 +33,7 @@ LONGEST = 2_000  # characters of one part of a message
 
 CODES: dict[str, str] = {
     "BC1000": "a bug in batchcore or in a plugin",
+    "BC1001": "a bug in the code of a backend",
     "BC2000": "wrong use of a command or a call",
     "BC2001": "a value has the wrong type or form",
     "BC2002": "an unknown name where one of a known list is wanted",
@@ -61,7 +63,6 @@ CODES: dict[str, str] = {
     "BC7000": "the backend failed",
     "BC7001": "a file could not be transferred",
     "BC7002": "a damaged record",
-    "BC7003": "a backend's own fault",
     "BC8000": "the wait ran out",
     "BC9000": "another controller holds the run",
     "BC9001": "another job owns the run's id",
@@ -122,6 +123,12 @@ class BatchcoreError(Exception):
     def __str__(self) -> str:
         """Return the error as the lines a person reads."""
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class BackendBug(BatchcoreError):
+    """A backend's code raised what is no error of this tree, or returned what makes no sense."""
+
+    code = "BC1001"
 
 
 class UsageError(BatchcoreError):

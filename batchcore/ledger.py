@@ -50,6 +50,10 @@ class Ledger:
                 row.state = update.state
                 row.node = update.node or row.node
                 row.started_at = update.started_at or row.started_at
+                row.detail = update.detail
+                moved[row.id] = row
+            elif row.state is update.state and row.detail != update.detail:
+                row.detail = update.detail
                 moved[row.id] = row
         self._record.save(moved.values())
 

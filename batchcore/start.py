@@ -188,7 +188,7 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
         prepared.backend.close()
         raise
     core = prepared.settings.core
-    told = _told(prepared, observers)
+    told = observers_of(prepared.plugins, prepared.run_id, prepared.directory, observers)
     driver = Driver(
         record,
         prepared.backend,
@@ -244,11 +244,12 @@ def _raise(problems: Iterable[Problem], origin: str) -> None:
         raise JobError(found)
 
 
-def _told(prepared: Prepared, observers: Iterable[Observer]) -> Observers:
-    """Return the given observers and those of the plugins."""
+def observers_of(
+    plugins: Plugins, run_id: str, directory: Path, observers: Iterable[Observer]
+) -> Observers:
+    """Return those who are told of a run: the given observers and those of the plugins."""
     told = Observers(observers)
-    run_id, directory = prepared.run_id, prepared.directory
-    for plugin in prepared.plugins.observers():
+    for plugin in plugins.observers():
 
         def tell(event: Event, plugin: Any = plugin) -> None:
             if isinstance(event, TaskChanged):

@@ -19,7 +19,7 @@ PLUGINS = tuple(sorted(ROOT.glob("backends/*/batchcore_*")))
 # it, and may import itself and the layers below its own, not its neighbours. A new room must be
 # given its place here.
 LAYERS = (
-    ("__main__",),
+    ("__main__", "compat"),
     ("cli",),
     ("report",),
     ("manage", "start"),

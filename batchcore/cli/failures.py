@@ -15,6 +15,7 @@ import click
 from batchcore.cli.session import Session
 from batchcore.credentials import MASK, is_secret
 from batchcore.errors import (
+    BackendBug,
     BatchcoreError,
     Detached,
     TransferError,
@@ -46,7 +47,7 @@ def tell(exc: BaseException, session: Session) -> int:
 def _known(exc: BaseException, session: Session) -> BatchcoreError:
     """Return an exception as one of this project's errors."""
     if isinstance(exc, BatchcoreError):
-        return exc
+        return _backend_bug(exc) if isinstance(exc, BackendBug) else exc
     if isinstance(exc, click.ClickException):
         return _misuse(exc)
     if isinstance(exc, KeyboardInterrupt | click.Abort):
@@ -81,15 +82,26 @@ def _misuse(exc: click.ClickException) -> UsageError:
 
 
 def _bug(exc: BaseException) -> BatchcoreError:
-    """Write the traceback to a file and return an error that names it."""
+    """Return an error for what nobody has foreseen."""
     what = " ".join(_redacted(f"{type(exc).__name__}: {exc}").split())
+    return _reported(exc, f"this is a bug in batchcore or in a plugin: {what}")
+
+
+def _backend_bug(exc: BackendBug) -> BackendBug:
+    """Return the error with what is to be said of its cause, and no credential of it."""
+    reported = _reported(exc, _redacted(exc.reason))
+    return BackendBug(reported.reason, hint=f"{reported.hint}; {exc.hint}")
+
+
+def _reported(exc: BaseException, reason: str) -> BatchcoreError:
+    """Write the traceback to a file and return an error that names it."""
     try:
         place = _write_report(_traceback(exc))
     except OSError:
         hint = "add --traceback to see where"
     else:
         hint = f"the traceback is in {place}; please report it. It is safe to run again"
-    return BatchcoreError(f"this is a bug in batchcore or in a plugin: {what}", hint=hint)
+    return BatchcoreError(reason, hint=hint)
 
 
 def _traceback(exc: BaseException) -> str:

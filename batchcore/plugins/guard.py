@@ -15,7 +15,7 @@ from batchcore.backend import (
     TaskFiles,
     TaskSubmission,
 )
-from batchcore.errors import BackendError, BatchcoreError
+from batchcore.errors import BackendBug, BatchcoreError
 from batchcore.plan import Plan
 from batchcore.plugins.metadata import InstalledPlugin
 
@@ -28,8 +28,8 @@ Answer = TypeVar("Answer")
 class GuardedBackend(Backend):
     """Calls a plugin's backend; its errors of this project's tree pass through.
 
-    Anything else that it raises, and an answer of a wrong type, is a `BackendError` (BC7003,
-    permanent) that names the plugin, its distribution and the method.
+    So do those of the system, such as a full disk. Anything else that it raises, and an answer of
+    a wrong type, is a `BackendBug` that names the plugin, its distribution and the method.
     """
 
     def __init__(self, backend: Backend, plugin: InstalledPlugin, *, reraise: bool) -> None:
@@ -93,7 +93,7 @@ class GuardedBackend(Backend):
     def _call(self, method: str, *arguments: object, **named: object) -> Any:
         try:
             return getattr(self._backend, method)(*arguments, **named)
-        except BatchcoreError:
+        except (BatchcoreError, OSError):
             raise
         except Exception as exc:
             if self._reraise:
@@ -107,10 +107,8 @@ class GuardedBackend(Backend):
             raise self._fault(f"returned {type(answer).__name__} and not {wanted} from {method}")
         return answer
 
-    def _fault(self, what: str) -> BackendError:
-        return BackendError(
-            f"the backend {self._plugin.name!r} of {self._plugin.label} {what}",
-            hint="tell its author, with BATCHCORE_RAISE=1 set to see where; "
-            "the same command goes on once it is mended",
-            code="BC7003",
+    def _fault(self, what: str) -> BackendBug:
+        return BackendBug(
+            f"this is a bug: the backend {self._plugin.name!r} of {self._plugin.label} {what}",
+            hint="the same command goes on once it is mended",
         )

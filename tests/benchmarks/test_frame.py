@@ -16,7 +16,9 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("startup", 1), ("planning", 4), ("status", 3)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("startup", 1), ("planning", 4), ("status", 3), ("azure_submission", 3)]
+)
 def test_a_benchmark_prints_a_line_for_each_measure(name: str, rows: int) -> None:
     done = bench("--tiny", "--only", name)
     assert done.returncode == 0, done.stderr

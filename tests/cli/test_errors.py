@@ -148,7 +148,8 @@ def test_control_characters_of_an_error_are_escaped(cli: Call) -> None:
 
 def test_a_bug_says_so_without_a_traceback(cli: Call, job: Call, broken: Call) -> None:
     err = cli("run", job(), "-b", broken("raise ZeroDivisionError('oops')")).err
-    assert "this is a bug in batchcore or in a plugin: ZeroDivisionError: oops" in err
+    assert "this is a bug: the backend 'broken' of " in err
+    assert "failed in check: ZeroDivisionError: oops" in err
     assert "Traceback" not in err
 
 
@@ -191,7 +192,7 @@ def test_the_traceback_of_a_known_error_can_be_shown_too(
 
 def test_a_bug_as_data(cli: Call, job: Call, broken: Call) -> None:
     data = cli("run", job(), "-b", broken("1 / 0"), "--json").data
-    assert (data["code"], data["exit_code"]) == ("BC1000", 1)
+    assert (data["code"], data["exit_code"]) == ("BC1001", 1)
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])

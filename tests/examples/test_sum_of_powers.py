@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import docker
 
 SOURCE = Path(__file__).resolve().parents[2] / "examples" / "sum_of_powers"
-IMAGE = "sum-of-powers:v1"
 SUM = "9.532962532158818"
 PLACES = [f"task_{i}_output.pickle" for i in range(4)]
 BACKENDS = ["local-process", pytest.param("local-docker", marks=pytest.mark.docker)]
@@ -30,20 +28,6 @@ def example(tmp_path: Path) -> Path:
     copy = tmp_path / "sum_of_powers"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", ".batchcore"))
     return copy
-
-
-@pytest.fixture(scope="session")
-def worker_image(docker_client: docker.DockerClient, worker_base_image: str) -> Iterator[str]:
-    """The image of the example's own Dockerfile; a tag that was there before is put back."""
-    before = docker_client.images.list(name=IMAGE)
-    docker_client.images.build(
-        path=str(SOURCE), tag=IMAGE, buildargs={"BASE_IMAGE": worker_base_image}, rm=True
-    )
-    yield IMAGE
-    if before:
-        before[0].tag(IMAGE)
-    else:
-        docker_client.images.remove(IMAGE)
 
 
 @pytest.fixture

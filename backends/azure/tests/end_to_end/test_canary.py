@@ -80,14 +80,14 @@ def check(text: str) -> None:
 
 
 def test_no_command_and_no_debug_log_shows_a_credential(said: dict[str, str]) -> None:
-    assert "sig=" in said["log"] or "addtaskcollection" in said["log"]
+    assert "addtaskcollection" in said["log"]
     for text in said.values():
         check(text)
 
 
 def test_no_file_of_the_run_holds_a_credential(cloud: Any, said: dict[str, str]) -> None:
     files = [path for path in cloud.here.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".db" or "sqlite" in path.name for path in files) or files
+    assert len(files) > 1
     for path in files:
         check(path.read_bytes().decode(errors="replace"))
 

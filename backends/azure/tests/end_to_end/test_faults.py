@@ -179,7 +179,11 @@ def test_what_an_expired_url_kept_from_being_moved_is_moved_by_the_same_command(
 def test_an_expired_url_costs_an_interruption(cloud: Any, monkeypatch: Any) -> None:
     cloud.job(WRITE, resources=GIVEN)
     once_expired = chain([expired], repeat(storage.lifetime))
-    monkeypatch.setattr(storage, "lifetime", lambda *times: next(once_expired)(*times))
+
+    def life(*times: float) -> Lifetime:
+        return next(once_expired)(*times)
+
+    monkeypatch.setattr(storage, "lifetime", life)
     assert cloud.run().code == 0
     (task,) = cloud.loaded().tasks
     assert (task.state, task.attempt) == (TaskState.SUCCEEDED, 2)

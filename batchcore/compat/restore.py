@@ -1,0 +1,105 @@
+"""A client as plain data, and the run behind such data where it was begun elsewhere."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from batchcore.backend import Backend, RunContext
+from batchcore.compat.config import Config
+from batchcore.errors import NotFound, UsageError
+from batchcore.model import Job
+from batchcore.plan import plan_job
+from batchcore.record import Header, Record
+from batchcore.transfer.files import FileRecord
+from batchcore.transfer.stage import local_path
+
+_HOW = "give from_data what json.load returns for a file that json.dump(client.data, …) wrote"
+
+
+def to_data(
+    config: Config, backend: str, outputs: Iterable[str], header: Header | None
+) -> dict[str, Any]:
+    """Return what another process needs to collect the results: plain data, no credential."""
+    names = [os.path.relpath(path, config.directory) for path in outputs]
+    return {
+        "config": {**config.clean, "BATCH_DIRECTORY": str(config.directory)},
+        "output_files": [Path(name).as_posix() for name in names],
+        "backend": backend,
+        "run": None if header is None else msgspec.to_builtins(header),
+    }
+
+
+def parts_of(data: Any) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Return the settings and the names of the outputs in the data of a client.
+
+    Raises `UsageError` (permanent) for anything else.
+    """
+    if not isinstance(data, Mapping) or not {"config", "output_files"} <= data.keys():
+        raise UsageError("this is not the data of a client", hint=_HOW)
+    return data["config"], data["output_files"]
+
+
+def header_from(data: Any) -> Header | None:
+    """Return the run that data holds; None in data of super_batch itself.
+
+    Raises `UsageError` (permanent) for a run that cannot be read.
+    """
+    if data is None:
+        return None
+    try:
+        return msgspec.convert(data, Header)
+    except msgspec.ValidationError as exc:
+        raise UsageError(
+            f"the data of the client cannot be read: {exc}",
+            hint=_HOW,
+        ) from None
+
+
+def planned(job: Job, run_id: str, backend: str) -> Header:
+    """Return the header of a run that has not begun; reads the resources and creates nothing."""
+    plan = plan_job(job)
+    return Header(
+        run_id=run_id,
+        backend=backend,
+        created_at=time.time(),
+        version=version("batchcore"),
+        spec_hash=plan.spec_hash,
+        job=job,
+        plan=plan,
+    )
+
+
+def adopt(directory: Path, header: Header, backend: Backend) -> None:
+    """Make the record of a run that another machine has submitted.
+
+    Raises `NotFound` (permanent) where it has not, or where the backend keeps its runs on the
+    machine that began them. Transient: the backend did not answer.
+    """
+    with tempfile.TemporaryDirectory() as nothing:  # what a local backend would find here
+        context = RunContext(run_id=header.run_id, plan=header.plan, directory=Path(nothing))
+        context = replace(context, store=backend.store(context))
+        local = local_path(context.store) is not None
+        if local or not backend.poll(context, "", 0).updates:
+            raise NotFound(
+                f"nothing is known here of the job {header.job.name!r}",
+                hint="a local backend knows its jobs in their BATCH_DIRECTORY alone"
+                if local
+                else "call run() first; or it has been deleted",
+                where=header.run_id,
+            )
+    record = Record.create(directory, header)
+    try:
+        # Resources are staged before anything is submitted, and their files are elsewhere.
+        files = [file for task in header.plan.tasks for file in task.files]
+        record.save_staged({f.key: FileRecord(f.size or 0, f.digest or "") for f in files})
+    finally:
+        record.close()
