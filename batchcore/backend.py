@@ -206,12 +206,12 @@ class Backend(ABC):
         Here what fsspec makes of the URL by its own settings and environment; a backend that has
         credentials of its own gives an instance that uses those and no others. It is called, and
         what it returns is used, in several threads at once; listings are not cached. Used are
-        ``put_file``, ``get_file``, ``find`` and ``info``, and ``makedirs`` where a store needs
-        directories; an entry of ``find`` or ``info`` may have the ``content_md5`` of an object, 16
-        bytes, and then what arrives is compared with it, as it is with the size. An instance with
-        a true ``verifies`` compares by itself, and is not asked for ``info`` first. An error of
-        this project is raised as it is, every other one is taken for transient. Nothing is asked
-        of a ``file:`` URL.
+        ``put_file``, ``pipe_file``, ``get_file``, ``find`` and ``info``, and ``makedirs`` where a
+        store needs directories; an entry of ``find`` or ``info`` may have the ``content_md5`` of
+        an object, 16 bytes, and then what arrives is compared with it, as it is with the size. An
+        instance with a true ``verifies`` compares by itself, and is not asked for ``info`` first.
+        An error of this project is raised as it is, every other one is taken for transient.
+        Nothing is asked of a ``file:`` URL.
         """
         filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
         return filesystem, path

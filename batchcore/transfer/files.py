@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import secrets
 import stat
@@ -77,8 +78,21 @@ def remote_file(filesystem: Any, path: str) -> Iterator[BinaryIO]:
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY) as stream:
         yield cast("BinaryIO", stream)
         stream.flush()
-        filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001 - fsspec has no public spelling
+        _make_parent(filesystem, path)
         filesystem.put_file(stream.name, path)
+
+
+@contextmanager
+def small_remote_file(filesystem: Any, path: str) -> Iterator[BinaryIO]:
+    """Do the same in memory: a temporary file costs more than to send what is small."""
+    with io.BytesIO() as stream:
+        yield stream
+        _make_parent(filesystem, path)
+        filesystem.pipe_file(path, stream.getvalue())
+
+
+def _make_parent(filesystem: Any, path: str) -> None:
+    filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001 - fsspec has no public spelling
 
 
 def write_whole(target: Path, content: bytes, *, mode: int = 0o644) -> None:

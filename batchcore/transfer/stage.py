@@ -88,8 +88,8 @@ def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, F
 def _send(file: PlannedFile, store: str, opener: Opener) -> FileRecord:
     url = resource_url(store, file.key)
     try:
-        with _open_source(file) as source, _writer(url, opener) as target:
-            done = files.copy(source, target, file.source or file.path)
+        with _open_source(file) as source, _writer(url, file.size, opener) as target:
+            done = files.copy(source, target, file.source or file.path, file.size)
             _verify(file, done)
     except BatchcoreError:
         raise
@@ -128,9 +128,12 @@ def _open_source(file: PlannedFile) -> BinaryIO:
     return cast("BinaryIO", fsspec.open(source, "rb").open())
 
 
-def _writer(url: str, opener: Opener) -> AbstractContextManager[BinaryIO]:
+def _writer(url: str, size: int | None, opener: Opener) -> AbstractContextManager[BinaryIO]:
     local = local_path(url)
-    return files.whole_file(local, mode=0o444) if local else files.remote_file(*opener(url))
+    if local is not None:
+        return files.whole_file(local, mode=0o444)
+    is_small = size is not None and size <= files.CHUNK
+    return (files.small_remote_file if is_small else files.remote_file)(*opener(url))
 
 
 def materialise(planned: Iterable[PlannedFile], store: Path, directory: Path) -> None:

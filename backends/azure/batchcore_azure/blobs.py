@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -176,6 +177,12 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc] # adlfs has no 
         container, _slash, name = rpath.partition("/")
         with azure_errors(f"sending {rpath}"), Path(lpath).open("rb") as source:
             self._blocks.send(container, name, source)
+
+    def pipe_file(self, path: str, value: bytes, **_: object) -> None:
+        """Send what is in memory."""
+        container, _slash, name = path.partition("/")
+        with azure_errors(f"sending {path}"):
+            self._blocks.send(container, name, io.BytesIO(value))
 
     find = sync_wrapper(_find)
     info = sync_wrapper(_info)

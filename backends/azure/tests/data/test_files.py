@@ -55,6 +55,11 @@ def test_a_file_of_any_size_arrives_whole(place: Any, blobs: Any, size: int) -> 
     assert blobs.info(path)["size"] == size
 
 
+def test_what_is_in_memory_is_sent_as_a_file_is(place: Any, blobs: Any) -> None:
+    blobs.pipe_file(f"{place.container}/a", b"from memory")
+    assert fetched(place, blobs, f"{place.container}/a") == b"from memory"
+
+
 def test_a_file_is_replaced(place: Any, blobs: Any) -> None:
     sent(place, blobs, b"a longer one")
     assert fetched(place, blobs, sent(place, blobs, b"short")) == b"short"
