@@ -54,6 +54,7 @@ class _Job:
         self.id = job_id
         self.attempt = attempt
         self.since: datetime | None = None
+        self.listed_at = 0.0
         self.reported: dict[str, TaskUpdate] = {}
         self.open: set[str] = set()
         self.waiting: dict[str, float] = {}
@@ -155,7 +156,9 @@ class Watch:
     def _list(self, job: _Job, since: datetime | None) -> None:
         """Note what is new of a job; where it is gone, that its open attempts have failed."""
         lost: list[str] = []
-        latest = since
+        now = self._clock.monotonic()
+        # What the last list has shown is up to date as of then, however old its latest change is.
+        latest = since and since + timedelta(seconds=now - job.listed_at)
         with azure_errors(f"reading the tasks of the job {job.id}"):
             try:
                 for task in self._account.batch.list_tasks(
@@ -168,7 +171,7 @@ class Watch:
             except ResourceNotFoundError:
                 self._news += self._end_open(job, f"the job {job.id} was deleted")
                 return
-        job.since = latest
+        job.since, job.listed_at = latest, now
         stop_tasks(self._account, job.id, lost)
 
     def _note(self, job: _Job, task: BatchTask) -> Iterator[TaskUpdate]:

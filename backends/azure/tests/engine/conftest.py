@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class Lab:
         self.folder = folder
         self.news: list[str] = []
         self.clock = FakeClock(time.time())
+        # One time for both: what the controller waits passes for the service too.
+        service.state._clock = lambda: datetime.fromtimestamp(self.clock.now(), UTC)
         self.settings = AzureSettings(
             endpoint=service.url,
             account_name=service.settings.account,

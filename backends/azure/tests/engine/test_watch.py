@@ -76,6 +76,22 @@ def test_what_waits_is_not_listed_again(lab):
     assert "commandLine" not in query
 
 
+def test_what_changed_long_ago_is_not_listed_again(lab):
+    watch = lab.begin(lab.run("a", "b"))
+    lab.start("a")
+    cursor = watch.poll("").cursor
+    for _ in range(3):
+        lab.clock.sleep(10)
+        cursor = watch.poll(cursor).cursor
+    page = {}
+    listed = lab.account.batch.list_tasks
+    lab.account.batch.list_tasks = lambda *args, **fields: page.setdefault(
+        "tasks", list(listed(*args, **fields))
+    )
+    watch.poll(cursor)
+    assert page["tasks"] == []
+
+
 def test_a_job_without_open_tasks_is_not_asked_about(lab):
     run = lab.run("a")
     watch = lab.begin(run)
