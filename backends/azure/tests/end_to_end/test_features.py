@@ -50,7 +50,8 @@ def features(here: Path, entry_image: str) -> list[dict[str, Any]]:
     return [
         {
             "id": "resources",
-            "shell": "find . -type f ! -name list -printf '%m %s %P\\n' | sort > list; cat deep/url",
+            "shell": "find . -type f ! -name list -printf '%m %s %P\\n' | sort > list; "
+            "cat deep/url",
             "resources": [
                 {"path": "run.sh", "source": "data/run.sh"},
                 {"path": "tree", "source": "data/tree"},
