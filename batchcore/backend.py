@@ -42,6 +42,7 @@ FEATURES: dict[str, str] = {
     "root_user": "the command may run as root",
     "live_logs": "stdout and stderr can be read while the task runs",
     "out_of_memory_reason": "running out of memory is told apart from an exit code",
+    "interruptions": "a task that lost its machine is told apart from one that failed",
     "survives_controller": "a running task goes on when the controller is killed",
 }
 

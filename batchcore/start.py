@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from batchcore.backend import Backend, BackendSpec, Check
+from batchcore.clock import Clock
 from batchcore.driver import Driver, Policy
 from batchcore.errors import Detached, JobError, NotFound, Problem, suggest
 from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
@@ -180,8 +181,13 @@ def prepare(
     )
 
 
-def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
-    """Drive a prepared job to its end, or continue where an earlier command left it."""
+def drive(
+    prepared: Prepared, observers: Iterable[Observer] = (), *, clock: Clock | None = None
+) -> Run:
+    """Drive a prepared job to its end, or continue where an earlier command left it.
+
+    `clock` is the driver's, default the machine's own.
+    """
     try:
         record = Record.create(prepared.directory, prepared.header)
     except BaseException:
@@ -194,6 +200,7 @@ def drive(prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
         prepared.backend,
         policy=Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast),
         observers=told,
+        clock=clock,
     )
     try:
         with record.errors():

@@ -29,6 +29,7 @@ def batchcore_register_backend() -> BackendSpec:
             "root_user": unsupported("a process runs as you"),
             "live_logs": NATIVE,
             "out_of_memory_reason": unsupported(no_container),
+            "interruptions": NATIVE,
             "survives_controller": NATIVE,
         },
     )

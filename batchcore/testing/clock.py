@@ -1,6 +1,8 @@
-"""A clock whose hands are moved by the test."""
+"""Clocks for tests: one whose hands the test moves, and one that does not like to wait."""
 
 from __future__ import annotations
+
+from batchcore.clock import SystemClock
 
 
 class FakeClock:
@@ -23,3 +25,15 @@ class FakeClock:
         """Move the hands and return at once."""
         self.slept.append(seconds)
         self._now += max(seconds, 0.0)
+
+
+class ImpatientClock(SystemClock):
+    """The machine's own clock, but for sleeps: none takes longer than `longest` seconds."""
+
+    def __init__(self, longest: float = 0.1) -> None:
+        """Keep the limit."""
+        self._longest = longest
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, no longer than the limit."""
+        super().sleep(min(seconds, self._longest))

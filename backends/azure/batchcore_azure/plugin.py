@@ -40,6 +40,7 @@ def batchcore_register_backend() -> BackendSpec:
             "root_user": Capability("native", "root in its container, without capabilities"),
             "live_logs": NATIVE,
             "out_of_memory_reason": unsupported("Batch tells an exit code and no more"),
+            "interruptions": NATIVE,
             "survives_controller": NATIVE,
         },
         api_version=API_VERSION,

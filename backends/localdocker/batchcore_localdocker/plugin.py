@@ -30,6 +30,7 @@ def batchcore_register_backend() -> BackendSpec:
                 "native", "only at the end as root, without /bin/sh, or on another machine"
             ),
             "out_of_memory_reason": NATIVE,
+            "interruptions": NATIVE,
             "survives_controller": NATIVE,
         },
         api_version=API_VERSION,

@@ -1,0 +1,32 @@
+"""The conformance kit: one suite that holds every backend to the contract of `batchcore.backend`.
+
+An author subclasses it, and says which backend in one fixture::
+
+    from batchcore.testing import BackendConformance, Subject
+
+    class TestMine(BackendConformance):
+        @pytest.fixture
+        def subject(self) -> Subject:
+            return Subject(backend="mine")
+
+A test that needs a feature is skipped where the backend declares it unsupported, with the reason
+it declares; a feature that is declared and not held fails. Each module here is one subject of the
+contract.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the groups are imported: a failed assertion then shows the values in it.
+for _group in ("submission",):
+    pytest.register_assert_rewrite(f"{__name__}.{_group}")
+pytest.register_assert_rewrite("batchcore.testing.opened", "batchcore.testing.trial")
+
+from batchcore.testing.conformance.submission import Submission  # noqa: E402 - see above
+
+
+class BackendConformance(
+    Submission,
+):
+    """Every test of the contract; a subclass overrides the fixture `subject`."""

@@ -1,0 +1,150 @@
+"""A staged run and its backend, called method by method as the driver does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from batchcore.backend import (
+    Backend,
+    RunContext,
+    Stream,
+    TaskFiles,
+    TaskSubmission,
+    TaskUpdate,
+)
+from batchcore.clock import SystemClock
+from batchcore.start import Prepared
+from batchcore.states import TaskState
+from batchcore.testing.subject import Subject
+from batchcore.transfer.stage import stage
+
+
+class Opened:
+    """A run that is staged and not submitted; `backend` and `context` are what the driver has.
+
+    `updates` are all that `poll` has said so far, in its order.
+    """
+
+    def __init__(self, prepared: Prepared, subject: Subject) -> None:
+        """Take over the open backend of a prepared job."""
+        self._prepared = prepared
+        self._subject = subject
+        self._cursor = ""
+        self._clock = SystemClock()
+        self.backend: Backend = prepared.backend
+        self.context = RunContext(
+            run_id=prepared.run_id, plan=prepared.plan, directory=prepared.directory
+        )
+        self.updates: list[TaskUpdate] = []
+
+    def stage(self) -> None:
+        """Bring the resources into the store; again is harmless."""
+        self.context.directory.mkdir(exist_ok=True)
+        store = self.backend.store(self.context)
+        self.context = msgspec.structs.replace(self.context, store=store)
+        files = {file.key: file for task in self.context.plan.tasks for file in task.files}
+        stage(files.values(), store, {}, lambda _key, _file: None, self.backend.filesystem)
+
+    def attempt(self, task_id: str, number: int = 1) -> TaskSubmission:
+        """Return an attempt of a task, as `submit`, `read_log` and `outputs` take it."""
+        tasks = {task.id: task for task in self.context.plan.tasks}
+        return TaskSubmission(tasks[task_id], number)
+
+    def submit(self, *task_ids: str, number: int = 1) -> None:
+        """Submit an attempt of these tasks, default of all."""
+        wanted = task_ids or [task.id for task in self.context.plan.tasks]
+        self.backend.submit(self.context, [self.attempt(name, number) for name in wanted])
+
+    def poll(self) -> Sequence[TaskUpdate]:
+        """Ask once for news, wait if the backend does not, and return what was new."""
+        snapshot = self.backend.poll(self.context, self._cursor, self._subject.pause)
+        self._cursor = snapshot.cursor
+        self.updates += snapshot.updates
+        if not snapshot.updates and not self.backend.notifies:
+            self._clock.sleep(self._subject.pause)
+        return snapshot.updates
+
+    def poll_all(self) -> Sequence[TaskUpdate]:
+        """Ask, without a cursor, for every attempt that the backend knows."""
+        return self.backend.poll(self.context, "", 0.0).updates
+
+    def until(
+        self, condition: Callable[[TaskUpdate], bool], contract: str, task_id: str = ""
+    ) -> TaskUpdate:
+        """Poll until an update of the task (default: of any) meets the condition; return it.
+
+        Fails with what the contract says, and with all that was said, if none ever does.
+        """
+        deadline = self._clock.monotonic() + self._subject.seconds
+        seen = 0
+        while True:
+            for update in self.updates[seen:]:
+                if task_id in {"", update.task_id} and condition(update):
+                    return update
+            seen = len(self.updates)
+            said = "\n".join(map(repr, self.updates[-20:])) or "nothing"
+            assert self._clock.monotonic() < deadline, (
+                f"{contract}\nnot within {self._subject.seconds} s; the backend said:\n{said}"
+            )
+            self.poll()
+
+    def until_running(self, task_id: str) -> TaskUpdate:
+        """Poll until a task runs; one that ended before is a failure."""
+        update = self.until(
+            lambda u: u.state is TaskState.RUNNING or u.state.final,
+            "poll: a task that runs is said to be running",
+            task_id,
+        )
+        assert update.state is TaskState.RUNNING, f"{task_id} ended before it ran: {update}"
+        return update
+
+    def end_of(self, task_id: str, number: int = 1) -> TaskUpdate:
+        """Poll until an attempt has ended, and return its last update."""
+        return self.until(
+            lambda update: update.state.final and update.attempt == number,
+            "poll: every attempt that was submitted comes to an end",
+            task_id,
+        )
+
+    def log(self, task_id: str, stream: Stream = "stdout", number: int = 1) -> bytes:
+        """Read the log of an ended attempt, chunk by chunk, until it says that it is complete."""
+        data = b""
+        deadline = self._clock.monotonic() + self._subject.seconds
+        while True:
+            chunk = self.backend.read_log(
+                self.context, self.attempt(task_id, number), stream, len(data)
+            )
+            data += chunk.data
+            if chunk.complete and not chunk.data:
+                return data
+            assert self._clock.monotonic() < deadline, (
+                "read_log: the log of an ended attempt becomes complete\n"
+                f"{task_id} {stream}: not within {self._subject.seconds} s, {len(data)} bytes"
+            )
+            if not chunk.data:
+                self._clock.sleep(self._subject.pause)
+
+    def files(self, task_id: str, number: int = 1) -> TaskFiles:
+        """Return where the files of an ended attempt are."""
+        return self.backend.outputs(self.context, self.attempt(task_id, number))
+
+    def reopen(self) -> None:
+        """Close the backend and open it again, as another command would; nothing is remembered."""
+        self.backend.close()
+        settings, name = self._prepared.settings.backend, self._prepared.spec.name
+        self.backend = self._prepared.plugins.create(name, settings)
+        self._cursor = ""
+        self.updates.clear()
+
+    def release(self, *, dry_run: bool = False) -> Sequence[str]:
+        """Delete what the run has created, and return the lines."""
+        return self.backend.release(self.context, dry_run=dry_run)
+
+    def end(self) -> None:
+        """Release and close, whatever the test has done."""
+        try:
+            self.release()
+        finally:
+            self.backend.close()

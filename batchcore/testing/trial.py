@@ -1,0 +1,115 @@
+"""One test's dealings with a backend: whole runs, single calls, and a controller that dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcore.backend import FEATURES, BackendSpec, Capability
+from batchcore.clock import SystemClock
+from batchcore.crash import VARIABLE
+from batchcore.events import Observer
+from batchcore.jobfile import dump_job
+from batchcore.model import Job, Task
+from batchcore.plugins import Plugins
+from batchcore.run import Run
+from batchcore.start import Options, Prepared, drive, prepare
+from batchcore.testing.clock import ImpatientClock
+from batchcore.testing.opened import Opened
+from batchcore.testing.subject import Subject
+
+
+class Trial:
+    """What a conformance test works with; made for one test, `close` gives all of it back.
+
+    `here` is an empty directory for the job's files, `directory` the run directory.
+    """
+
+    def __init__(self, subject: Subject, here: Path) -> None:
+        """Create nothing yet."""
+        self.subject = subject
+        self.here = here
+        self.directory = here / "run"
+        self._stack = ExitStack()
+
+    @property
+    def spec(self) -> BackendSpec:
+        """What the backend declares."""
+        return Plugins().spec(self.subject.backend)
+
+    def capability(self, feature: str) -> Capability:
+        """Return how the backend provides a feature."""
+        assert feature in FEATURES, f"there is no feature {feature!r}"
+        return self.spec.capability(feature)
+
+    def needs(self, *features: str) -> None:
+        """Skip the test where the backend declares one of the features unsupported."""
+        for feature in features:
+            capability = self.capability(feature)
+            if capability.level == "unsupported":
+                pytest.skip(f"{self.subject.backend}: no {feature}: {capability.reason}")
+
+    def job(self, *tasks: Task, **fields: Any) -> Job:
+        """Return a job of these tasks for the backend; `fields` are the job's other fields."""
+        options = {self.subject.backend: dict(self.subject.options)}
+        known = {"image": self.subject.image, "backend_options": options}
+        return Job("conformance", tasks=tasks, **{**known, **fields})
+
+    def prepare(self, *tasks: Task, **fields: Any) -> Prepared:
+        """Plan and check such a job; nothing of it is created."""
+        options = Options(backend=self.subject.backend, directory=self.directory)
+        return prepare(self.job(*tasks, **fields), options, base=self.here)
+
+    def run(self, *tasks: Task, observers: Iterable[Observer] = (), **fields: Any) -> Run:
+        """Drive such a job to its end, or go on with it, as `Job.run` does."""
+        clock = ImpatientClock(self.subject.pause)
+        return drive(self.prepare(*tasks, **fields), observers, clock=clock)
+
+    def open(self, *tasks: Task, **fields: Any) -> Opened:
+        """Return the run of such a job, staged and not submitted, to call its backend directly.
+
+        What it created is released when the test ends.
+        """
+        opened = Opened(self.prepare(*tasks, **fields), self.subject)
+        self._stack.callback(opened.end)
+        opened.stage()
+        return opened
+
+    def controller(
+        self, *tasks: Task, crash_at: str = "", **fields: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run such a job by the command line in a process of its own, and return how that ended.
+
+        With `crash_at` the process is killed at that point of `batchcore.crash.POINTS`.
+        """
+        file = self.here / "job.json"
+        file.write_text(dump_job(self.job(*tasks, **fields)), encoding="utf-8")
+        options = ["--backend", self.subject.backend, "--dir", str(self.directory)]
+        return subprocess.run(
+            [sys.executable, "-m", "batchcore", "run", str(file), *options],
+            cwd=self.here,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: crash_at},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.subject.seconds,
+        )
+
+    def until(self, happened: Callable[[], bool], contract: str) -> None:
+        """Wait until something has happened; fail with what the contract says if it never does."""
+        clock = SystemClock()
+        deadline = clock.monotonic() + self.subject.seconds
+        while not happened():
+            assert clock.monotonic() < deadline, f"{contract}\nnot within {self.subject.seconds} s"
+            clock.sleep(self.subject.pause)
+
+    def close(self) -> None:
+        """Release what was opened."""
+        self._stack.close()
