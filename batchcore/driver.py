@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -176,8 +175,7 @@ class Driver:
 
     def _step(self) -> bool:
         """Do what can be done now; return whether there is anything left to wait for."""
-        if self._detach:
-            self._leave()
+        self._leave_if_asked()
         self._handle_requests()
         limit = self._policy.max_parallel or len(self._tasks)
         room = limit - len(self._active)
@@ -234,11 +232,10 @@ class Driver:
     def _collect(self, ends: Iterable[TaskUpdate]) -> None:
         """Gather what the attempts left, and look at their ends one by one."""
         wanted = ((self._tasks[update.task_id], update) for update in ends)
-        leaving = lambda: bool(self._detach)  # noqa: E731 - a name for one line
-        with Gatherer(self._record, self._backend, self._context, leaving) as gatherer:
+        leave = self._leave_if_asked
+        with Gatherer(self._record, self._backend, self._context, leave) as gatherer:
             for update, gather in gatherer.each(wanted):
-                if self._detach:
-                    return
+                leave()
                 self._finish(update, gather)
 
     def _finish(self, update: TaskUpdate, gather: Gather) -> None:
@@ -308,7 +305,10 @@ class Driver:
         self._announcer.ended(state, count)
         return state
 
-    def _leave(self) -> NoReturn:
+    def _leave_if_asked(self) -> None:
+        """Raise `Detached` after `detach`; may be called in several threads."""
+        if not self._detach:
+            return
         running = len(self._active)
         waiting = sum(not row.state.final for row in self._rows.values()) - running
         raise Detached(
@@ -317,6 +317,5 @@ class Driver:
         )
 
     def _before_pause(self, error: BackendError, seconds: float) -> None:
-        if self._detach:
-            self._leave()
+        self._leave_if_asked()
         self._announcer.note(f"{error.reason}; trying again in {seconds:.0f} s")

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from itertools import chain, islice, repeat, starmap
 from pathlib import Path
@@ -72,17 +72,18 @@ class Gatherer:
     """Brings here what ended attempts left: several at once from a store, one by one from here.
 
     A context manager: when it is left, no thread of it runs any more and nothing that was
-    not published lies about. `leaving` is asked before each file that comes from a store.
+    not published lies about. `leave` is called before each file that comes from a store, in
+    several threads; what it raises ends the gathering.
     """
 
     def __init__(
-        self, record: Record, backend: Backend, run: RunContext, leaving: Callable[[], bool]
+        self, record: Record, backend: Backend, run: RunContext, leave: Callable[[], None]
     ) -> None:
         """Take what a driver has; nothing is started yet."""
         self._record = record
         self._backend = backend
         self._run = run
-        self._leaving = leaving
+        self._leave = leave
         self._incoming = record.directory / "incoming"
         self._is_local = local_path(run.store) is not None
 
@@ -151,7 +152,7 @@ class Gatherer:
 
     def _several(self, copy: Callable[[Any], Any], wanted: Sequence[Any]) -> list[Any]:
         """Copy several files at once; when this returns or raises, none is on its way."""
-        copying = [self._files.submit(self._unless_leaving, copy, one) for one in wanted]
+        copying = [self._files.submit(self._copy, copy, one) for one in wanted]
         try:
             return [done.result() for done in copying]
         finally:
@@ -159,9 +160,8 @@ class Gatherer:
                 one.cancel()
             wait(copying)
 
-    def _unless_leaving(self, copy: Callable[[Any], Any], wanted: object) -> object:
-        if self._leaving():
-            raise CancelledError
+    def _copy(self, copy: Callable[[Any], Any], wanted: object) -> object:
+        self._leave()
         return copy(wanted)
 
 

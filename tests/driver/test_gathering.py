@@ -144,6 +144,21 @@ def test_leaving_is_answered_before_the_next_file(world: Any, files: Any) -> Non
     assert len(world.backend.executions) == MANY
 
 
+def test_leaving_within_the_files_of_one_task_detaches_too(world: Any, files: Any) -> None:
+    job = Job("j", command=["x"], tasks=[Task("t", outputs=["*"])])
+    store = files(**{f"f{n}": b"x" for n in range(MANY)})
+    driver = world.driver(job)
+    store.on_fetch = lambda: driver.detach(130)
+    with pytest.raises(Detached):
+        driver.run()
+    world.record.close()
+    assert len(store.fetched) <= AT_ONCE
+    store.on_fetch = lambda: None
+    run = world.drive(job)
+    assert (run.state, len(run.output_files)) == ("succeeded", MANY)
+    assert len(world.backend.executions) == 1
+
+
 def test_ends_are_told_in_the_order_in_which_the_backend_told_them(world: Any, files: Any) -> None:
     files(AT_ONCE)
     world.drive(job_of(MANY))
