@@ -24,7 +24,7 @@ from batchcore.record import (
 )
 from batchcore.requests import request_cancel
 from batchcore.states import FailureReason, TaskState
-from batchcore.transfer.files import CHUNK
+from batchcore.transfer.files import CHUNK, copy, whole_file
 
 REPORT_SCHEMA = "batchcore.run/1"
 
@@ -36,6 +36,26 @@ class OutputFile(Struct, frozen=True, kw_only=True):
     file: Path
     size: int
     sha256: str
+
+    def copy_to(self, target: Path, task_id: str) -> None:
+        """Copy the file of this task; the copy gets its name only once it is known to be right.
+
+        Raises `TransferError` where the file is missing or not what the task wrote.
+        """
+        try:
+            with self.file.open("rb") as source, whole_file(target) as copied:
+                if copy(source, copied).sha256 != self.sha256:
+                    raise self.wrong(task_id)
+        except FileNotFoundError as exc:
+            raise self.wrong(task_id) from exc
+
+    def wrong(self, task_id: str) -> TransferError:
+        """Return the error for a file that is missing or not what this task wrote."""
+        return TransferError(
+            f"{self.file} is missing or not what task {task_id!r} wrote",
+            hint="delete it and run the same job again: that task runs once more",
+            where=str(self.file),
+        )
 
 
 class TaskResult(Struct, frozen=True, kw_only=True):
@@ -218,11 +238,7 @@ class Run:
         for task in tasks:
             for output in task.outputs:
                 if _digest(output.file) != output.sha256:
-                    raise TransferError(
-                        f"{output.file} is missing or not what task {task.id!r} wrote",
-                        hint="delete it and run the same command again",
-                        where=str(output.file),
-                    )
+                    raise output.wrong(task.id)
         return tasks
 
     def require_tasks(self, task_ids: Sequence[str]) -> None:

@@ -11,12 +11,11 @@ from batchcore.cli.execute import near
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
-from batchcore.errors import TransferError, UsageError
+from batchcore.errors import UsageError
 from batchcore.report.data import json_text
 from batchcore.report.text import plural, table
 from batchcore.run import OutputFile, Run, TaskResult
 from batchcore.states import TaskState
-from batchcore.transfer.files import copy, whole_file
 from batchcore.units import show_bytes
 
 SCHEMA = "batchcore.files/1"
@@ -79,16 +78,9 @@ def _copied(tasks: Sequence[TaskResult], source: Path, target: Path) -> list[Tas
 
 
 def _copy(output: OutputFile, target: Path, task_id: str) -> OutputFile:
-    """Copy a file; it gets its name only once the copy is known to be right."""
     from msgspec.structs import replace
 
-    with output.file.open("rb") as source, whole_file(target) as copied:
-        if copy(source, copied).sha256 != output.sha256:
-            raise TransferError(
-                f"{output.file} has changed since task {task_id!r} wrote it",
-                hint="delete it and run the same command again",
-                where=str(output.file),
-            )
+    output.copy_to(target, task_id)
     return replace(output, file=target)
 
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchcore.compat.errors import JobFailed
-from batchcore.errors import TransferError
 from batchcore.report.run import failure_text
 from batchcore.run import OutputFile, Run
 from batchcore.states import TaskState
-from batchcore.transfer.files import copy, whole_file
 
 _SHOWN = 10
 
@@ -19,24 +17,18 @@ def publish(run: Run, directory: Path) -> list[str]:
     """Copy all collected files into a directory and return their paths, in the order of tasks.
 
     A file appears whole and verified, or the older one stays. Raises `TransferError` where a
-    collected file is not what the task wrote.
+    collected file is missing or not what the task wrote.
     """
     source = run.directory / "outputs"
     return [
-        _copy(output, directory / output.file.relative_to(source))
+        _copy(output, directory / output.file.relative_to(source), task.id)
         for task in run.tasks
         for output in task.outputs
     ]
 
 
-def _copy(output: OutputFile, target: Path) -> str:
-    with output.file.open("rb") as source, whole_file(target) as copied:
-        if copy(source, copied).sha256 != output.sha256:
-            raise TransferError(
-                f"{output.file} is not what the task wrote",
-                hint="delete it and call run() again: that task runs once more",
-                where=str(output.file),
-            )
+def _copy(output: OutputFile, target: Path, task_id: str) -> str:
+    output.copy_to(target, task_id)
     return str(target)
 
 

@@ -95,6 +95,21 @@ def test_a_result_that_is_damaged_does_not_replace_a_good_file(
     assert [path.name for path in directory.iterdir() if path.name.startswith(".bc-")] == []
 
 
+def test_a_result_that_somebody_has_deleted_is_named_with_what_to_do(
+    make: Make, local: None, directory: Path
+) -> None:
+    client = make()
+    client.add(0)
+    client.run()
+    kept = client.config.run_directory / "outputs" / "out_0.txt"
+    kept.unlink()
+    with pytest.raises(TransferError, match=r"out_0\.txt") as caught:
+        client.load_results()
+    assert "run the same job again" in caught.value.hint
+    client.run()
+    assert kept.read_text() == "in"
+
+
 # A file that was not there was a missing blob, whatever the cause; see test_azure.py too.
 
 
