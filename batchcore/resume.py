@@ -55,8 +55,8 @@ def reopen(record: Record, boot: str | None = None) -> bool:
     shutil.rmtree(record.directory / "incoming", ignore_errors=True)
     rebuilt = bool(record.meta("rebuilt"))
     if rebuilt:
-        _restore(record)
         record.save_meta("unsynced", boot)
+        _restore(record)
     manifest.mend(record.directory)
     lost = _losses(record, boot)
     ended = has_ended(record)

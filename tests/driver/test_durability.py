@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,16 +39,12 @@ class Machine:
         )
 
     def change(self, act: Callable[[Record], object]) -> None:
-        record = Record.resume(self.directory)
-        act(record)
-        record.close()
+        with closing(Record.resume(self.directory)) as record:
+            act(record)
 
     def read(self, what: Callable[[Record], str]) -> str:
-        record = Record.read(self.directory)
-        try:
+        with closing(Record.read(self.directory)) as record:
             return what(record)
-        finally:
-            record.close()
 
     def stop_before_the_end(self) -> None:
         """Leave things as when the machine stops after a file was published, before the end."""
@@ -130,6 +127,24 @@ def test_reading_again_in_a_new_boot_is_done_once(machine):
     machine.result.write_bytes(b"WHOLE")
     machine.change(lambda record: reopen(record, "this boot"))
     assert Run.load(machine.directory).task("kept").state is TaskState.SUCCEEDED
+
+
+def test_after_a_kill_in_the_middle_of_a_rebuild_files_are_still_brought_to_disk(
+    machine, monkeypatch
+):
+    machine.run()
+    (machine.directory / "run.db").write_bytes(b"no database")
+    save = Record.save_meta
+
+    def save_and_stop(record, key, value):
+        save(record, key, value)
+        if key == "rebuilt":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "save_meta", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        machine.change(reopen)
+    assert machine.read(lambda record: record.unsynced) == durability.boot_id()
 
 
 @pytest.mark.parametrize("then", ["another boot", durability.UNKNOWN])
