@@ -30,11 +30,10 @@ def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Obser
         record = Record.resume(run.directory)
     except Conflict:
         return False
-    if has_ended(record):
-        forget_requests(run.directory)
-        record.close()
-        return True
     try:
+        if has_ended(record):
+            forget_requests(run.directory)
+            return True
         with open_backend(run) as backend:
             driver = Driver(record, backend, observers=Observers(observers))
             with detaching(driver):
