@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from batchcore.backend import BackendSpec
 from batchcore.errors import Problem
@@ -27,12 +27,11 @@ def unsupported_requests(plan: Plan, spec: BackendSpec) -> Iterable[Problem]:
             continue
         asking = [index for index, task in enumerate(plan.tasks) if asks(task)]
         if asking:
-            more = f" (and {len(asking) - 1} more tasks)" if len(asking) > 1 else ""
             yield Problem(
                 code="BC2501",
                 reason=f"{spec.name} cannot do what {key} asks for: {capability.reason}",
                 hint=f"leave {key} out, or choose another backend: batchcore backends list",
-                key=f"tasks[{asking[0]}].{key}{more}",
+                key=_where(asking, key),
             )
 
 
@@ -50,10 +49,14 @@ def unset_secrets(
             if not environ.get(name):
                 asking.setdefault(name, []).append(index)
     for name, indexes in asking.items():
-        more = f" (and {len(indexes) - 1} more tasks)" if len(indexes) > 1 else ""
         yield Problem(
             code="BC2206",
             reason=f"the secret {name} is not set in this environment, or it is empty",
             hint=f"type: export {name}=…",
-            key=f"tasks[{indexes[0]}].secrets{more}",
+            key=_where(indexes, "secrets"),
         )
+
+
+def _where(tasks: Sequence[int], key: str) -> str:
+    more = f" (and {len(tasks) - 1} more tasks)" if len(tasks) > 1 else ""
+    return f"tasks[{tasks[0]}].{key}{more}"
