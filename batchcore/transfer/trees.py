@@ -215,10 +215,11 @@ class RemoteTree:
         tells one.
         """
         path = self._path(name)
-        if name not in self._known:
+        told = self._known.get(name)
+        if told is None:
             return stores.get(self._filesystem, path, target, ObjectInfo())
         with suppress(Altered, Absent):
-            return stores.get(self._filesystem, path, target, self._known[name])
+            return stores.get(self._filesystem, path, target, told)
         now = stores.look(self._filesystem, path)
         if now is None:
             raise stores.not_as_told(path, f"{name} is not in the store any more")
