@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchcore.backend import Backend, RunContext
@@ -38,30 +39,21 @@ def to_data(
     }
 
 
-def parts_of(data: Any) -> tuple[Mapping[str, Any], Sequence[str]]:
-    """Return the settings and the names of the outputs in the data of a client.
+class Data(Struct, frozen=True):
+    """The data of a client; that of super_batch itself has neither `backend` nor `run`."""
 
-    Raises `UsageError` (permanent) for anything else.
-    """
-    if not isinstance(data, Mapping) or not {"config", "output_files"} <= data.keys():
-        raise UsageError("this is not the data of a client", hint=_HOW)
-    return data["config"], data["output_files"]
+    config: dict[str, Any]
+    output_files: list[str]
+    backend: str = ""
+    run: Header | None = None
 
 
-def header_from(data: Any) -> Header | None:
-    """Return the run that data holds; None in data of super_batch itself.
-
-    Raises `UsageError` (permanent) for a run that cannot be read.
-    """
-    if data is None:
-        return None
+def read_data(data: object) -> Data:
+    """Return the parts of what `to_data` has made; raises `UsageError` (permanent) for others."""
     try:
-        return msgspec.convert(data, Header)
+        return msgspec.convert(data, Data)
     except msgspec.ValidationError as exc:
-        raise UsageError(
-            f"the data of the client cannot be read: {exc}",
-            hint=_HOW,
-        ) from None
+        raise UsageError(f"this is not the data of a client: {exc}", hint=_HOW) from None
 
 
 def planned(job: Job, run_id: str, backend: str) -> Header:

@@ -74,13 +74,13 @@ class Client:
         It collects results and starts nothing. Credentials come from the environment again.
         Raises `UsageError` (permanent) for data that is not a client's.
         """
-        config, names = restore.parts_of(data)
-        made = cls(**config)
-        made.output_files = [made._place(name) for name in names]
-        made._restored = restore.header_from(data.get("run"))
+        known = restore.read_data(data)
+        made = cls(**known.config)
+        made.output_files = [made._place(name) for name in known.output_files]
+        made._restored = known.run
         made._is_restored = True
-        if backend := data.get("backend"):
-            made.backend = backend
+        if known.backend:
+            made.backend = known.backend
         return made
 
     @property

@@ -33,7 +33,10 @@ def _controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["controller.py"])
     for name in Config.__struct_fields__:
         monkeypatch.delenv(name, raising=False)
-    sleep = lambda _clock, seconds: time.sleep(min(seconds, LONGEST_SLEEP))  # noqa: E731
+
+    def sleep(_clock: SystemClock, seconds: float) -> None:
+        time.sleep(min(seconds, LONGEST_SLEEP))
+
     monkeypatch.setattr(SystemClock, "sleep", sleep)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from batchcore.compat import super_batch
 from batchcore.compat.super_batch import Client, JobFailed, NotRunnable, SuperBatchWarning
-from batchcore.errors import Conflict, Detached, JobError, NotFound
+from batchcore.errors import Conflict, Detached, JobError, NotFound, UsageError
 
 Make = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def test_outputs_may_be_opened_as_they_are_or_joined(make: Make, directory: Path
     client.add(0)
     client.add(1)
     client.run()
-    joined = [os.path.join(directory, path) for path in client.output_files]  # noqa: PTH118
+    joined = [os.path.join(directory, path) for path in client.output_files]  # noqa: PTH118 - as then
     assert joined == client.output_files
     assert [Path(path).read_text() for path in joined] == ["in", "in"]
 
@@ -253,6 +253,23 @@ def test_a_client_from_data_starts_nothing(make: Make) -> None:
         restored.run()
     with pytest.raises(ValueError, match="collects results"):
         restored.add_task([], [], "true")
+
+
+NO_DATA = [
+    None,
+    {},
+    {"config": {}},
+    {"config": None, "output_files": []},
+    {"config": {}, "output_files": "a.txt"},
+    {"config": {}, "output_files": [], "run": {}},
+]
+
+
+@pytest.mark.parametrize("data", NO_DATA, ids=repr)
+def test_what_is_no_data_of_a_client_is_refused(data: Any) -> None:
+    with pytest.raises(UsageError, match="not the data of a client") as caught:
+        Client.from_data(data)
+    assert "client.data" in caught.value.hint
 
 
 def test_what_differs_is_said_once(make: Make) -> None:
