@@ -16,10 +16,20 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "rows"), [("startup", 1), ("planning", 4), ("status", 3), ("azure_submission", 3)]
-)
+ROWS = {"startup": 1, "planning": 4, "status": 3, "local_process": 1, "azure_submission": 3}
+
+
+@pytest.mark.parametrize(("name", "rows"), ROWS.items(), ids=ROWS)
 def test_a_benchmark_prints_a_line_for_each_measure(name: str, rows: int) -> None:
+    assert_lines(name, rows)
+
+
+@pytest.mark.docker
+def test_the_benchmark_of_containers_does_too(worker_base_image: str) -> None:
+    assert_lines("local_docker", 3)
+
+
+def assert_lines(name: str, rows: int) -> None:
     done = bench("--tiny", "--only", name)
     assert done.returncode == 0, done.stderr
     head, *lines = done.stdout.splitlines()
