@@ -44,15 +44,24 @@ def is_same_boot(then: str, now: str) -> bool:
     return then == now != UNKNOWN
 
 
-def sync(files: Iterable[Path]) -> None:
-    """Bring files and the names of their directories to disk; one that is gone is left out.
+def sync(files: Iterable[Path], root: Path) -> None:
+    """Bring files below `root` to disk, and the names of all that lead to them.
 
-    Raises `TransferError` naming the file that the disk did not take.
+    A file that is gone is left out. Raises `TransferError` naming the one that the disk refused.
     """
     files = list(files)
     with ThreadPoolExecutor(_AT_ONCE, "sync") as pool:  # one commit of the disk serves several
         list(pool.map(_sync, files))
-        list(pool.map(sync_directory, {file.parent for file in files}))
+        list(pool.map(sync_directory, _directories(files, root)))
+
+
+def _directories(files: Iterable[Path], root: Path) -> set[Path]:
+    """Return the root and every directory between it and a file: each holds the next one's name."""
+    found = {root}
+    for directory in {file.parent for file in files}:
+        below = directory.relative_to(root).parents
+        found |= {directory, *(root / name for name in below)}
+    return found
 
 
 def _sync(file: Path) -> None:

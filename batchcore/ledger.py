@@ -122,7 +122,7 @@ class Ledger:
 
     def _sync(self) -> None:
         if self._unsynced:
-            durability.sync(self._record.published_paths())
+            durability.sync(self._record.published_paths(), self._record.directory)
             self._unsynced = ""
             self._record.save_meta("unsynced", "")
 

@@ -23,6 +23,7 @@ from batchcore.errors import (
     exit_code_of,
 )
 
+_SHOWN = 80
 _BAD_PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -58,8 +59,10 @@ def _known(exc: BaseException, session: Session) -> BatchcoreError:
             hint="free some space and run the same command again; nothing is lost",
         )
     if isinstance(exc, OSError) and exc.errno in _BAD_PATH:
+        name = str(exc.filename or "a path")
+        short = repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r} …"
         return UsageError(
-            f"{str(exc.filename)[:80]!r} … cannot be used: {exc.strerror}",
+            f"{short} cannot be used: {exc.strerror}",
             hint="choose another path",
         )
     return _bug(exc)

@@ -16,7 +16,7 @@ from batchcore.errors import JobError
 from batchcore.plan import PlannedOutput
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer import files
-from batchcore.transfer.files import UnsafeFile
+from batchcore.transfer.files import UnsafeFile, write_error
 from batchcore.transfer.stage import local_path
 from batchcore.transfer.stores import Absent, Opener, open_url
 from batchcore.transfer.trees import LocalTree, RemoteTree, Tree
@@ -137,11 +137,19 @@ def publish(fetched: Fetched, target: Path) -> None:
 
 
 def withdraw(places: Sequence[str], target: Path) -> None:
-    """Delete files that an earlier attempt published, and directories that this leaves empty."""
+    """Delete files that an earlier attempt published, and directories that this leaves empty.
+
+    Raises `TransferError` for one that cannot be deleted: it would pass for a result.
+    """
     for place in places:
         path = target / place
-        with suppress(OSError):
-            path.unlink()
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            continue
+        except OSError as exc:
+            raise write_error(path, exc) from exc
+        with suppress(OSError):  # not empty, or gone already
             for parent in path.relative_to(target).parents[:-1]:
                 (target / parent).rmdir()
 

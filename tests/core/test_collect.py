@@ -25,6 +25,7 @@ from batchcore.transfer.collect import (
     fetch,
     open_tree,
     publish,
+    withdraw,
 )
 from batchcore.transfer.logs import keep_log
 
@@ -662,3 +663,9 @@ def test_a_log_in_a_store_is_opened_without_a_listing(tmp_path: Path) -> None:
     keep_log("unlisted://unlisted/stdout.txt", tmp_path / "stdout.txt")
     assert (tmp_path / "stdout.txt").read_bytes() == b"hello\n"
     fsspec.filesystem("memory").rm("/unlisted", recursive=True)
+
+
+def test_a_stale_result_that_cannot_be_deleted_is_told(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TransferError, match="out cannot be written: Is a directory"):
+        withdraw(["gone", "out"], tmp_path)

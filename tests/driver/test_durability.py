@@ -163,10 +163,10 @@ def test_files_are_compared_by_size_and_content(tmp_path):
 
 
 def test_a_file_that_is_gone_needs_no_syncing_and_a_strange_one_is_named(tmp_path):
-    durability.sync([tmp_path / "gone"])
+    durability.sync([tmp_path / "gone"], tmp_path)
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(BatchcoreError, match="link cannot be written"):
-        durability.sync([tmp_path / "link"])
+        durability.sync([tmp_path / "link"], tmp_path)
 
 
 def test_a_line_that_was_cut_off_does_not_swallow_the_next(tmp_path):
@@ -174,3 +174,13 @@ def test_a_line_that_was_cut_off_does_not_swallow_the_next(tmp_path):
     manifest.mend(tmp_path)
     manifest.add(tmp_path, manifest.Published(task="b", attempt=1, files=()))
     assert list(manifest.read(tmp_path)) == ["b"]
+
+
+def test_every_directory_on_the_way_to_a_file_is_synced(tmp_path, monkeypatch):
+    synced = set()
+    monkeypatch.setattr(durability, "sync_directory", synced.add)
+    deep = tmp_path / "outputs/a/b"
+    deep.mkdir(parents=True)
+    (deep / "c").touch()
+    durability.sync([deep / "c"], tmp_path)
+    assert synced == {tmp_path, tmp_path / "outputs", tmp_path / "outputs/a", deep}
