@@ -185,9 +185,9 @@ def clock_skew(exc: BaseException) -> float:
     headers: Any = getattr(getattr(exc, "response", None), "headers", None) or {}
     try:
         there = parsedate_to_datetime(headers.get("Date") or "")
-    except (TypeError, ValueError):
+        return (there - dt.datetime.now(dt.UTC)).total_seconds()
+    except (TypeError, ValueError):  # no date, or one without a zone
         return 0.0
-    return (there - dt.datetime.now(dt.UTC)).total_seconds()
 
 
 def _meaning(exc: Exception) -> Meaning:

@@ -101,6 +101,12 @@ def test_a_clock_that_is_right_is_not_blamed(service: Any, account: Account):
     assert "clock" not in asking(account).reason
 
 
+def test_a_date_that_names_no_zone_says_nothing_of_the_clock(service: Any, account: Account):
+    service.date = "Mon, 01 Jan 2024 00:00:00 -0000"
+    service.answer("/pools/p", refused(403, "AuthenticationFailed"))
+    assert "clock" not in asking(account).reason
+
+
 def test_a_streamed_answer_has_its_code_too(service: Any, account: Account):
     path = "/jobs/j/tasks/t/files/stdout.txt"
     service.answer(path, refused(409, "TaskFilesUnavailable", "They are gone."))
