@@ -14,6 +14,7 @@ from azure.core.exceptions import ResourceNotFoundError  # noqa: TID253 - as abo
 
 from batchcore.backend import RunContext, Snapshot, TaskUpdate
 from batchcore.clock import Clock
+from batchcore.plan import PlannedTask
 from batchcore.states import FailureReason, TaskState
 from batchcore_azure import names
 from batchcore_azure.auth import Account
@@ -165,7 +166,10 @@ class Watch:
                     job.id, filter=_filter(since), select=_SELECTED, max_results=_PAGE
                 ):
                     latest = _later(latest, task.state_transition_time)
-                    self._news += self._note(job, task)
+                    planned = self._planned(task)
+                    if planned is None:
+                        continue
+                    self._news += self._note(job, planned, task)
                     if state_of(task) != "completed" and self._lost_too_often(task):
                         lost.append(task.id or "")
             except ResourceNotFoundError:
@@ -174,11 +178,12 @@ class Watch:
         job.since, job.listed_at = latest, now
         stop_tasks(self._account, job.id, lost)
 
-    def _note(self, job: _Job, task: BatchTask) -> Iterator[TaskUpdate]:
-        planned = self._tasks.get((task.id or "").lower())
-        if planned is None:
-            return
-        update = update_of(task, job.attempt, self._bounds(planned.id))
+    def _planned(self, task: BatchTask) -> PlannedTask | None:
+        """Return the run's task that this is, None where somebody else has added it."""
+        return self._tasks.get((task.id or "").lower())
+
+    def _note(self, job: _Job, planned: PlannedTask, task: BatchTask) -> Iterator[TaskUpdate]:
+        update = update_of(task, job.attempt, self._bounds(planned))
         if update.state.final:
             job.open.discard(planned.id)
         else:
@@ -194,10 +199,10 @@ class Watch:
     def _lost_too_often(self, task: BatchTask) -> bool:
         return requeues_of(task) > self._settings.max_requeues
 
-    def _bounds(self, task_id: str) -> Bounds:
+    def _bounds(self, planned: PlannedTask) -> Bounds:
         is_quota = self._condition.is_quota
         return Bounds(
-            seconds=time_limit(self._tasks[task_id.lower()], self._settings),
+            seconds=time_limit(planned, self._settings),
             queue_seconds=self._settings.queue_seconds,
             requeues=self._settings.max_requeues,
             waiting=self._condition.text,
@@ -296,7 +301,8 @@ class Watch:
                 for task in self._account.batch.list_tasks(
                     job.id, filter="state eq 'active'", select=_SELECTED, max_results=_PAGE
                 )
-                if has_waited_too_long(task, now, self._bounds(task.id or ""))
+                if (planned := self._planned(task))
+                and has_waited_too_long(task, now, self._bounds(planned))
             ]
         stop_tasks(self._account, job.id, overdue)
 

@@ -142,6 +142,23 @@ def test_a_task_that_nobody_of_this_run_added_is_not_told(lab, show):
     assert show(watch.poll("").updates) == {"a": "queued"}
 
 
+def test_a_task_that_nobody_of_this_run_added_is_not_stopped(lab, show):
+    watch = lab.begin(lab.run("a"), max_queue_time=60, max_requeues=0)
+    foreign = {"commandLine": "x", "containerSettings": {"imageName": "i"}}
+    for task_id in ("waits", "restarts"):
+        lab.state.add_task("r-1", {"id": task_id, **foreign})
+    cursor = watch.poll("").cursor
+    lab.clock.sleep(100)
+    lab.start("restarts")
+    lab.state.requeue_task("r-1", "restarts")
+    lab.start("restarts")
+    assert show(watch.poll(cursor).updates) == {}
+    states = {i: lab.state.task("r-1", i).body["state"] for i in ("a", "waits")}
+    assert states == {"a": "completed", "waits": "active"}
+    restarted = lab.state.task("r-1", "restarts")
+    assert not lab.state.must_stop(restarted, restarted.run)
+
+
 def test_a_task_that_the_service_refused_has_failed(lab):
     lab.service.faults.add(
         Fault(
