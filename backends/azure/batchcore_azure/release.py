@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from batchcore.backend import RunContext
@@ -34,7 +35,7 @@ def leftovers(
     """
     for job in sorted(job.id or "" for job in jobs.of(run.run_id)):
         done = settings.delete_job_when_done
-        yield Leftover(f"Batch job {job}", done, _bound(jobs.delete, job))
+        yield Leftover(f"Batch job {job}", done, partial(jobs.delete, job))
     for line, delete in storage.leftovers(run):
         yield Leftover(line, settings.delete_container_when_done, delete)
     pool = pools.get(pools.id_of(run.run_id))
@@ -42,8 +43,4 @@ def leftovers(
         return
     done = settings.delete_pool_when_done
     if done or not settings.pool:
-        yield Leftover(f"Batch pool {pool.id}", done, _bound(pools.delete, pool.id or ""))
-
-
-def _bound(delete: Callable[[str], None], name: str) -> Callable[[], None]:
-    return lambda: delete(name)
+        yield Leftover(f"Batch pool {pool.id}", done, partial(pools.delete, pool.id or ""))

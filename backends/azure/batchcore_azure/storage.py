@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 
 from azure.core.exceptions import (  # noqa: TID253 - only loaded once the backend is used
@@ -48,7 +48,6 @@ class Storage:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._filesystem: tuple[Secret | None, BlobFileSystem] | None = None
-        self._signer: tuple[Secret | None, Signer] | None = None
 
     def store(self, run: RunContext) -> str:
         """Return the URL under which a run's resources are staged; the containers are there then.
@@ -83,7 +82,7 @@ class Storage:
         an identity of its own carry no signature.
         """
         container, output = self._settings.container, self._output_container(run.run_id)
-        signer = self._current_signer()
+        signer = self._signer()
         if self._settings.identity:
             return Places(
                 resource_url=lambda key: signer.unsigned(
@@ -130,27 +129,18 @@ class Storage:
         The container for resources stays, as other runs have theirs in it, unless this run made
         it, it is empty and `delete_container_when_done` asks for it.
         """
-        container = self._settings.container
-        if self._has_blobs(container, f"{run.run_id}/"):
-            yield (
-                f"blobs az://{container}/{run.run_id}/",
-                lambda: self._delete_blobs(container, f"{run.run_id}/"),
-            )
-        output = self._output_container(run.run_id)
+        container, output = self._settings.container, self._output_container(run.run_id)
+        yield from self._left_blobs(container, f"{run.run_id}/")
         if self._settings.output_container:
-            if self._has_blobs(output, f"{run.run_id}/"):
-                yield (
-                    f"blobs az://{output}/{run.run_id}/",
-                    lambda: self._delete_blobs(output, f"{run.run_id}/"),
-                )
+            yield from self._left_blobs(output, f"{run.run_id}/")
         elif names.is_ours(self._metadata(output) or {}, run.run_id):
-            yield f"container {output}", lambda: self._delete_container(output)
+            yield f"container {output}", partial(self._delete_container, output)
         if self._settings.delete_container_when_done and names.is_ours(
             self._metadata(container) or {}, run.run_id
         ):
             yield (
                 f"container {container}, if no other run uses it",
-                lambda: self._delete_if_empty(container),
+                partial(self._delete_if_empty, container),
             )
 
     def close(self) -> None:
@@ -158,23 +148,20 @@ class Storage:
         with self._lock:
             if self._filesystem is not None:
                 self._filesystem[1].close()
-            self._filesystem = self._signer = None
+            self._filesystem = None
 
     def _output_container(self, run_id: str) -> str:
         return self._settings.output_container or names.output_container(run_id)
 
-    def _current_signer(self) -> Signer:
-        account, key = self._account, self._account.storage_key
-        with self._lock:
-            if self._signer is None or self._signer[0] != key:
-                signer = Signer(
-                    account.storage_account,
-                    account.storage_endpoint,
-                    key,
-                    account.blobs.get_user_delegation_key,
-                )
-                self._signer = (key, signer)
-            return self._signer[1]
+    def _signer(self) -> Signer:
+        """Return a new signer: each keeps one key of Entra ID, and places differ in their times."""
+        account = self._account
+        return Signer(
+            account.storage_account,
+            account.storage_endpoint,
+            account.storage_key,
+            account.blobs.get_user_delegation_key,
+        )
 
     def _make(self, container: str, run_id: str) -> dict[str, str]:
         """Make a container where there is none, and return the metadata that it has."""
@@ -194,6 +181,11 @@ class Storage:
                 return dict(self._container(container).get_container_properties().metadata or {})
             except ResourceNotFoundError:
                 return None
+
+    def _left_blobs(self, container: str, prefix: str) -> Iterator[tuple[str, Callable[[], None]]]:
+        if self._has_blobs(container, prefix):
+            where = f"blobs az://{container}/{prefix}"
+            yield where, partial(self._delete_blobs, container, prefix)
 
     def _has_blobs(self, container: str, prefix: str) -> bool:
         with azure_errors(f"listing az://{container}/{prefix}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,9 +12,11 @@ import pytest
 import urllib3
 from azure.storage.blob import UserDelegationKey
 
+from batchcore_azure.auth import Account
 from batchcore_azure.environment import Secret
 from batchcore_azure.lifetimes import Lifetime
 from batchcore_azure.sas import Signer
+from batchcore_azure.settings import AzureSettings
 from batchcore_azure.storage import Storage
 
 NOW = time.time()
@@ -118,7 +121,7 @@ class Delegation:
 
     def key(self, start: datetime, expiry: datetime) -> UserDelegationKey:
         self.asked.append((start, expiry))
-        made = UserDelegationKey()  # type: ignore[no-untyped-call]
+        made = UserDelegationKey()  # type: ignore[no-untyped-call] # the SDK has no types here
         made.signed_oid, made.signed_tid, made.signed_service = "oid", "tid", "b"
         made.signed_start, made.signed_expiry = start.isoformat(), expiry.isoformat()
         made.signed_version, made.value = "2021-12-02", "Q0FOQVJZ"
@@ -151,6 +154,21 @@ def test_a_url_lives_through_queue_and_time_limit(place: Any) -> None:
         told = fields(url)
         start, expiry = (datetime.fromisoformat(told[name]) for name in ("st", "se"))
         assert expiry - start == timedelta(minutes=15, hours=24 + 2 + 1)
+
+
+def test_tasks_with_different_time_limits_ask_entra_for_one_key_each(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entra = Delegation()
+    settings = AzureSettings(endpoint="https://a.example", storage_account="a")
+    account = Account(settings, {})
+    monkeypatch.setattr(Account, "blobs", SimpleNamespace(get_user_delegation_key=entra.key))
+    storage = Storage(settings, account)
+    short, long = (storage.places(place.run, limit) for limit in (60, 7200))
+    for key in ("a", "b", "c"):
+        short.resource_url(key)
+        long.resource_url(key)
+    assert len(entra.asked) == 2
 
 
 def test_for_a_pool_with_an_identity_nothing_is_signed(place: Any) -> None:
