@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from batchcore import __version__, crash
 from batchcore.backend import RunContext
-from batchcore.errors import BackendError, Conflict
+from batchcore.errors import BackendError, BatchcoreError, Conflict
 from batchcore_azure import names
 from batchcore_azure.auth import Account
 from batchcore_azure.calls import send, unless
@@ -122,7 +122,7 @@ class Jobs:
     def seal_all(self) -> None:
         """Seal every job that this process has used, as well as it can be done in a hurry."""
         for job_id in sorted(self._open):
-            with suppress(BackendError, Conflict):
+            with suppress(BatchcoreError):
                 self.seal(job_id, hurry=True)
         self._open.clear()
 

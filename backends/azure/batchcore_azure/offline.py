@@ -15,9 +15,6 @@ from batchcore_azure import lifetimes, machines, names, quoting, translate
 from batchcore_azure.environment import Credentials
 from batchcore_azure.settings import AzureSettings
 
-LONGEST_BODY = 900_000
-"""What one request may carry in bytes, with room below the service's limit of 1 MB."""
-
 LONGEST_BLOB = 1024
 _LONGEST_RUN = "r" * 63
 _ATTEMPTS = 1_000
@@ -177,7 +174,7 @@ def _body(settings: AzureSettings, task: PlannedTask) -> Found | None:
     submission = TaskSubmission(task, _ATTEMPTS)
     body = translate.task_body(_LONGEST_RUN, submission, settings, _PLACES)
     size = len(json.dumps(body))
-    if size <= LONGEST_BODY:
+    if size <= translate.MOST_BYTES:
         return None
     return (
         "BC2501",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,9 +22,9 @@ from batchcore_azure.errors import azure_errors, code
 from batchcore_azure.jobs import Jobs
 from batchcore_azure.outcome import lowered
 from batchcore_azure.redaction import redact
+from batchcore_azure.translate import MOST_BYTES
 
-MOST_TASKS = 100  # of one request, as are the bytes; the service takes 1 MB
-MOST_BYTES = 900_000
+MOST_TASKS = 100  # of one request, as are the bytes
 MOST_ROUNDS = 6
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -106,12 +108,27 @@ class Tasks:
     def _add(
         self, job: str, left: dict[str, TaskSubmission], body_of: BodyOf
     ) -> dict[str, Rejection] | None:
-        """Add tasks in order; None where the job turned out to be closed, some may be in then."""
-        todo = [body_of(submission) for submission in left.values()]
+        """Add tasks in order; None where the job turned out to be closed, some may be in then.
+
+        While the service answers one request, the bodies of the next are made.
+        """
+        wanted = list(left.values())
+
+        def make(first: int) -> list[Body]:
+            return [body_of(submission) for submission in wanted[first : first + MOST_TASKS]]
+
+        with ThreadPoolExecutor(1, "body") as maker:
+            made = maker.map(make, range(0, len(wanted), MOST_TASKS))
+            return self._add_bodies(job, left, chain.from_iterable(made))
+
+    def _add_bodies(
+        self, job: str, left: dict[str, TaskSubmission], bodies: Iterator[Body]
+    ) -> dict[str, Rejection] | None:
+        todo: list[Body] = []
         rejected: dict[str, Rejection] = {}
         present: list[str] = []
         most, rounds = MOST_TASKS, 0
-        while todo:
+        while todo := [*todo, *islice(bodies, MOST_TASKS - len(todo))]:
             chunk = take_chunk(todo, most)
             with azure_errors(f"adding tasks to the job {job}"):
                 try:

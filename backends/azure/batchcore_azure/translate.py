@@ -22,6 +22,9 @@ from batchcore_azure.environment import Secret
 from batchcore_azure.images import VmImage
 from batchcore_azure.settings import AzureSettings
 
+MOST_BYTES = 900_000
+"""What one request may carry, with room below the service's limit of 1 MB."""
+
 # What root in a container needs to be of use; never what reaches beyond the container.
 ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from batchcore.backend import TaskSubmission
 from batchcore.errors import BackendError, Conflict
-from batchcore_azure import tasks
+from batchcore_azure import calls, tasks, translate
 from batchcore_azure.emulator.faults import Fault
 
 ADD = "/jobs/*/addtaskcollection"
@@ -25,6 +26,35 @@ def test_tasks_are_added_in_order_a_hundred_at_a_time(lab):
     assert placed == dict.fromkeys(names(250), "r-1")
     assert rejected == {}
     assert lab.service.requests.count("POST", ADD) == 3
+
+
+def test_the_next_bodies_are_made_while_a_request_is_under_way(lab, monkeypatch):
+    asked = threading.Event()
+
+    def send(*request: Any) -> Any:
+        asked.set()
+        return calls.send(*request)
+
+    def body_of(submission: TaskSubmission) -> dict[str, Any]:
+        if submission.task.id == "t0100":
+            assert asked.wait(10)
+        container = {"imageName": "i"}
+        return {"id": submission.task.id, "commandLine": "x", "containerSettings": container}
+
+    monkeypatch.setattr(tasks, "send", send)
+    run = lab.run(*names(150))
+    wanted = [TaskSubmission(task, 1) for task in run.plan.tasks]
+    assert len(lab.tasks.place(run, 1, wanted, body_of)[0]) == 150
+
+
+def test_a_body_that_cannot_be_made_is_an_error_of_the_call(lab):
+    run = lab.run("a")
+
+    def body_of(_submission: TaskSubmission) -> dict[str, Any]:
+        raise BackendError("no key to sign with", hint="none")
+
+    with pytest.raises(BackendError, match="no key"):
+        lab.tasks.place(run, 1, [TaskSubmission(run.plan.tasks[0], 1)], body_of)
 
 
 def test_a_job_says_whose_it_is_and_stays_open(lab):
@@ -122,7 +152,7 @@ def test_a_request_is_kept_below_the_size_that_the_service_takes():
     bodies = [{"id": str(number), "commandLine": "x" * 200_000} for number in range(9)]
     chunk = tasks.take_chunk(bodies, 100)
     assert [body["id"] for body in chunk] == ["0", "1", "2", "3"]
-    assert len(json.dumps({"value": chunk})) < tasks.MOST_BYTES
+    assert len(json.dumps({"value": chunk})) < translate.MOST_BYTES
     assert len(tasks.take_chunk([{"id": "x" * 2_000_000}], 100)) == 1
 
 
@@ -205,6 +235,14 @@ def test_what_is_in_use_is_sealed_at_the_end_as_far_as_possible(lab):
     assert lab.service.requests.count("PATCH", "/jobs/r-1") == 1
     lab.jobs.seal_all()
     assert lab.service.requests.count("PATCH") == 2
+
+
+def test_a_credential_that_is_refused_at_the_end_does_not_stop_it(lab):
+    lab.place(lab.run("a"))
+    refused: dict[str, Any] = {"status": 403, "code": "InsufficientAccountPermissions"}
+    lab.service.faults.add(Fault(kind="status", method="PATCH", path="/jobs/*", **refused))
+    lab.jobs.seal_all()
+    assert lab.service.requests.count("PATCH") == 1
 
 
 def test_a_job_that_vanished_is_made_again_by_the_next_call(lab):
