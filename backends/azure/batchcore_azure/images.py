@@ -9,10 +9,12 @@ from typing import Any
 
 from azure.batch.models import (  # noqa: TID253 - only loaded once the backend is used
     BatchSupportedImage,
+    BatchVmImageReference,
 )
 from msgspec import Struct
 
 from batchcore.errors import EnvironmentNotReady
+from batchcore_azure.outcome import lowered
 
 LEAST_LIFE = timedelta(days=90)
 _UBUNTU = re.compile(r"ubuntu (\d+)\.(\d+)")
@@ -34,7 +36,7 @@ class VmImage(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The image as the setting `image` names it."""
-        return f"{self.publisher}/{self.offer}/{self.sku}"
+        return name_of(self)
 
     def ends_soon(self, now: datetime) -> bool:
         """Return whether its support ends within 90 days."""
@@ -51,6 +53,11 @@ class VmImage(Struct, frozen=True, kw_only=True):
             },
             "nodeAgentSKUId": self.agent,
         }
+
+
+def name_of(image: VmImage | BatchVmImageReference) -> str:
+    """Return an image of virtual machines as the setting `image` names it."""
+    return f"{image.publisher}/{image.offer}/{image.sku}"
 
 
 def choose(
@@ -112,5 +119,4 @@ def _runs_containers(image: BatchSupportedImage) -> bool:
 
 
 def _is_verified(image: BatchSupportedImage) -> bool:
-    verification: Any = image.verification_type
-    return str(getattr(verification, "value", verification)).lower() == "verified"
+    return lowered(image.verification_type) == "verified"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from azure.batch.models import BatchPool  # noqa: TID253 - only loaded once the backend is used
+from azure.batch.models import (  # noqa: TID253 - only loaded once the backend is used
+    BatchPool,
+    BatchSupportedImage,
+)
 from azure.core.exceptions import (  # noqa: TID253 - as above
     ResourceNotFoundError,
 )
@@ -16,6 +18,8 @@ from batchcore.plan import Plan
 from batchcore_azure import images, offline
 from batchcore_azure.auth import Account
 from batchcore_azure.errors import azure_errors
+from batchcore_azure.outcome import lowered
+from batchcore_azure.pool import machine_count
 from batchcore_azure.settings import AzureSettings
 
 _SELECT = (
@@ -93,21 +97,16 @@ def _image_of(pool: BatchPool) -> str | None:
     reference = configuration.image_reference if configuration else None
     if reference is None or not reference.publisher:
         return None
-    return f"{reference.publisher}/{reference.offer}/{reference.sku}"
+    return images.name_of(reference)
 
 
-def _is_listed(listed: list[Any], wanted: str) -> bool:
-    names = (
-        f"{image.image_reference.publisher}/{image.image_reference.offer}/"
-        f"{image.image_reference.sku}"
-        for image in listed
-    )
-    return wanted.lower() in map(str.lower, names)
+def _is_listed(listed: list[BatchSupportedImage], wanted: str) -> bool:
+    return wanted.lower() in {images.name_of(image.image_reference).lower() for image in listed}
 
 
 def _existing(plan: Plan, settings: AzureSettings, pool: BatchPool) -> Iterator[Problem]:
     configuration = pool.virtual_machine_configuration
-    if str(getattr(pool.state, "value", pool.state)).lower() == "deleting":
+    if lowered(pool.state) == "deleting":
         yield _problem(
             f"the pool {pool.id!r} is being deleted", "wait until it is gone, or name another pool"
         )
@@ -116,9 +115,7 @@ def _existing(plan: Plan, settings: AzureSettings, pool: BatchPool) -> Iterator[
             f"the pool {pool.id!r} runs no containers",
             "name a pool whose containerConfiguration is dockerCompatible, or leave pool out",
         )
-    targets = (pool.target_dedicated_nodes or 0) + (pool.target_low_priority_nodes or 0)
-    there = (pool.current_dedicated_nodes or 0) + (pool.current_low_priority_nodes or 0)
-    if not (targets + there or pool.enable_auto_scale):
+    if not (machine_count(pool) or pool.enable_auto_scale):
         yield _problem(
             f"the pool {pool.id!r} has no machines and does not grow by itself",
             f"type `az batch pool resize --pool-id {pool.id} --target-dedicated-nodes 1`",

@@ -160,7 +160,7 @@ class Pools:
         if run.error is not None:
             raise EnvironmentNotReady(
                 f"Batch cannot evaluate the autoscale formula of the pool {pool_id}: "
-                f"{run.error.code}: {run.error.message}",
+                + _words(run.error.code, run.error.message),
                 hint="add --set autoscale=false",
             )
 
@@ -180,14 +180,15 @@ def _pool_faults(pool: BatchPool) -> Iterator[str]:
     run = pool.auto_scale_run
     if run is not None and run.error is not None:
         yield f"the pool {pool.id} cannot scale: {_words(run.error.code, run.error.message)}"
-    if not pool.enable_auto_scale and not _machines(pool):
+    if not pool.enable_auto_scale and not machine_count(pool):
         yield (
             f"the pool {pool.id} has no machines and asks for none; "
             f"`az batch pool resize --pool-id {pool.id} --target-dedicated-nodes 1` adds one"
         )
 
 
-def _machines(pool: BatchPool) -> int:
+def machine_count(pool: BatchPool) -> int:
+    """Return how many machines a pool has and how many it asks for, added up."""
     return sum(
         count or 0
         for count in (
