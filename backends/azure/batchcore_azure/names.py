@@ -17,7 +17,6 @@ _LONGEST_STEM = 40
 RUN = "batchcore.run"
 SPEC = "batchcore.spec"
 VERSION = "batchcore.version"
-CREATED_POOL = "batchcore.created-pool"
 CONTAINER_RUN = "batchcore_run"  # the metadata of containers takes no dots
 
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
