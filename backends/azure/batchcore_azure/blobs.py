@@ -52,19 +52,19 @@ class Patient(ExponentialRetry):
             initial_backoff=1, increment_base=2, retry_total=_TRIES, random_jitter_range=1
         )
 
-    async def send(  # type: ignore[override] # as the SDK's own class does
+    async def send(  # type: ignore[override] # as the SDK's own class does, without types
         self, request: PipelineRequest[Any]
     ) -> PipelineResponse[Any, Any]:
         """Send a request, and again after a 429."""
         again = super().send
         for tried in range(_TRIES):
-            response: PipelineResponse[Any, Any] = await again(request)  # type: ignore[no-untyped-call]
+            response: PipelineResponse[Any, Any] = await again(request)  # type: ignore[no-untyped-call] # as above
             wait = _asked(response.http_response) or 2.0**tried
             if response.http_response.status_code != _TOO_MANY or wait > LONGEST_WAIT:
                 break
             await asyncio.sleep(wait)
         else:
-            response = await again(request)  # type: ignore[no-untyped-call]
+            response = await again(request)  # type: ignore[no-untyped-call] # as above
         return response
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:

@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    do_GET = do_POST = do_PUT = do_HEAD = do_PATCH = do_DELETE = _reply  # noqa: N815
+    do_GET = do_POST = do_PUT = do_HEAD = do_PATCH = do_DELETE = _reply  # noqa: N815 - the base class's names
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """Return the service's own date where a test gives it one."""
