@@ -83,20 +83,11 @@ def test_tasks_are_known_by_their_state(state):
 
 
 def test_who_waits_is_told_of_each_change(state):
-    heard = threading.Event()
+    changing = threading.Thread(target=state.add_node, args=["p"])
     with state.changed:
-        waiting = threading.Thread(target=lambda: _wait(state, heard))
-        waiting.start()
-    while not heard.is_set():
-        state.add_node("p")
-    waiting.join(30)
-    assert heard.is_set()
-
-
-def _wait(state, heard):
-    with state.changed:
-        state.changed.wait(30)
-    heard.set()
+        changing.start()
+        assert state.changed.wait(30)
+    changing.join()
 
 
 def test_a_scaling_formula_changes_what_a_steady_pool_wants(state):
