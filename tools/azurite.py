@@ -87,4 +87,4 @@ if __name__ == "__main__":
     try:
         ensure()
     except machine.SetupError as error:
-        sys.exit(f"azurite: {error}; the tests that need it will be skipped")
+        sys.exit(f"azurite: {error}")

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import click
 
@@ -23,19 +23,25 @@ from batchcore_azure.emulator.cloud import Emulator
 from batchcore_azure.emulator.machines import RunSettings
 
 _NOT_READY, _INTERRUPTED = 6, 130
+_LAST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve, or run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.run == []:
+        parser.error("--run needs a command")
     # TERM ends it as Ctrl-C does: with all that it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     nodes = RunSettings(boot_seconds=options.boot_seconds, instant=options.instant)
     try:
-        with ExitStack() as stack:
-            command = shlex.split(options.azurite) if options.azurite else None
-            emulator = Emulator(nodes=nodes, azurite=Azurite(command), port=options.port)
-            stack.enter_context(emulator)
+        emulator = Emulator(nodes=nodes, azurite=Azurite(options.azurite), port=options.port)
+    except OSError as error:
+        click.echo(f"port {options.port} cannot be had: {error}", err=True)
+        return _NOT_READY
+    try:
+        with emulator:
             environment = {
                 **emulator.environment,
                 "BATCHCORE_AZURE_NODES": str(options.nodes),
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except OSError as error:
-        click.echo(f"port {options.port} cannot be had: {error}", err=True)
+        click.echo(f"the emulator cannot run: {error}", err=True)
         return _NOT_READY
     return 0
 
@@ -61,8 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m batchcore_azure.emulator", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--port", type=int, default=0, help="of the service; default any free one")
-    parser.add_argument("--azurite", metavar="COMMAND", help="what starts Azurite's blob service")
+    parser.add_argument(
+        "--port", type=_port, default=0, help="of the service; default any free one"
+    )
+    parser.add_argument(
+        "--azurite",
+        type=shlex.split,
+        default=(),
+        metavar="COMMAND",
+        help="what starts Azurite's blob service",
+    )
     parser.add_argument(
         "--nodes", type=int, default=1, help="how many nodes a new pool gets; default 1"
     )
@@ -79,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
         "--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this and end; comes last"
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 to {_LAST_PORT}")
+    return int(text)
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:

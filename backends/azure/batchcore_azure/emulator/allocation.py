@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Allocation:
         self._numbers = itertools.count(1)
         self._scaling: set[str] = set()
         self.machines: dict[str, Machine] = {}
-        self.dying: set[int] = set()
+        self.dying: set[Machine] = set()
 
     def step(self) -> None:
         """Bring nodes and pools one step nearer to what is wanted."""
@@ -95,7 +96,7 @@ class Allocation:
             found = evaluate(pool.body["autoScaleFormula"], self.metrics(pool))
             results = ";".join(f"{name}={value}" for name, value in found.items())
             sizes = {
-                key: max(0, int(float(found[name])))
+                key: max(0, int(found[name]))
                 for key, name in (
                     ("dedicated", "$TargetDedicatedNodes"),
                     ("spot", "$TargetLowPriorityNodes"),
@@ -145,7 +146,7 @@ class Allocation:
             if node.state == "preempted":
                 if node.id in self.machines:
                     self._retire(node.id)
-                    self._threads.spawn("refill", lambda n=node: self._refill(n))  # type: ignore[misc]
+                    self._threads.spawn("refill", partial(self._refill, node))
             elif node.id not in self.machines:
                 self._boot(pool, node)
             elif node.body["schedulingState"] == "disabled" and not self.machines[node.id].runs:
@@ -164,7 +165,7 @@ class Allocation:
         machine.start.stop("")
         for run in machine.runs:
             run.control.stop("")
-        self.dying.add(id(machine))
+        self.dying.add(machine)
         self._threads.spawn("retire", lambda: self._forget(machine))
 
     def _forget(self, machine: Machine) -> None:
@@ -173,7 +174,7 @@ class Allocation:
             self._state.changed.wait_for(lambda: not machine.runs or self._threads.closing.is_set())
         machine.place.lose()
         with self._state.changed:
-            self.dying.discard(id(machine))
+            self.dying.discard(machine)
             self._state.changed.notify_all()
 
     def _refill(self, node: Node) -> None:

@@ -34,7 +34,8 @@ _BINARY: tuple[dict[str, Callable[[Any, Any], Any]], ...] = (
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": operator.truediv},
 )
-_OUTCOMES = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes", "$NodeDeallocationOption")
+_TARGETS = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes")
+_OPTIONS = ("$NodeDeallocationOption",)
 _LONGEST, _MOST_STATEMENTS = 8192, 100
 
 
@@ -54,14 +55,16 @@ def evaluate(formula: str, metrics: Mapping[str, float]) -> dict[str, str]:
         raise FormulaError("the formula is longer than 8 KB")
     try:
         names = _Parser(formula, metrics).run()
+        found = {name: str(int(names[name])) for name in _TARGETS if name in names}
+    except FormulaError:
+        raise
     except RecursionError:
         raise FormulaError("the formula is nested too deep") from None
-    except (ZeroDivisionError, TypeError, OverflowError) as error:
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise FormulaError(f"the formula cannot be evaluated: {error}") from error
-    found = {name: names[name] for name in _OUTCOMES if name in names}
-    if not found.keys() & set(_OUTCOMES[:2]):
+    if not found:
         raise FormulaError("the formula sets neither of the targets")
-    return {name: v if isinstance(v, str) else str(int(v)) for name, v in found.items()}
+    return found | {name: str(names[name]) for name in _OPTIONS if name in names}
 
 
 class _Parser:

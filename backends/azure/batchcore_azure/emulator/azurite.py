@@ -6,17 +6,18 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from msgspec import Struct
 
 from batchcore.errors import EnvironmentNotReady
+from batchcore_azure.emulator.startable import Startable
 
 VARIABLE = "BATCHCORE_AZURITE"
 PROGRAM = "azurite-blob"
@@ -63,10 +64,16 @@ def find() -> list[str]:
 
     Looked for: the command in ``BATCHCORE_AZURITE``; `azurite-blob` on PATH; then in
     ``node_modules``, of this Python's environment (where `tools/azurite.py` installs it) and of
-    the current directory. Raises `EnvironmentNotReady` where there is none.
+    the current directory. Raises `EnvironmentNotReady` where there is none, or the variable has a
+    quote without its end.
     """
     if given := os.environ.get(VARIABLE):
-        return shlex.split(given)
+        try:
+            return shlex.split(given)
+        except ValueError as error:
+            raise EnvironmentNotReady(
+                f"{VARIABLE} is no command: {error}", hint="quote it as for a shell"
+            ) from error
     places = (
         shutil.which(PROGRAM),
         Path(sys.prefix, "azurite", "node_modules", ".bin", PROGRAM),
@@ -81,19 +88,16 @@ def find() -> list[str]:
     )
 
 
-class Azurite:
+class Azurite(Startable):
     """A process with blobs in memory, on a free loopback port; `storage` says where.
 
-    Also a context manager that starts and stops. The account is one of its own, not Azurite's
-    well-known one, so that nothing meant for another Azurite can reach it.
+    The account is one of its own, not Azurite's well-known one, so that nothing meant for another
+    Azurite can reach it.
     """
 
-    def __init__(
-        self, command: Sequence[str] | None = None, *, account: str = ACCOUNT, key: str = KEY
-    ) -> None:
-        """Keep the command, default that of `find`, and the account to make."""
-        self._command = list(command) if command is not None else None
-        self._account, self._key = account, key
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        """Keep the command, default that of `find`."""
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._answered = threading.Event()
@@ -103,8 +107,7 @@ class Azurite:
     @property
     def storage(self) -> Storage:
         """The account; its port is known once it has started."""
-        url = f"http://127.0.0.1:{self._port}/{self._account}"
-        return Storage(self._account, self._key, url)
+        return Storage(ACCOUNT, KEY, f"http://127.0.0.1:{self._port}/{ACCOUNT}")
 
     def start(self) -> None:
         """Start it and wait until it listens; raises `EnvironmentNotReady` with what it said."""
@@ -116,7 +119,7 @@ class Azurite:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env={**os.environ, "AZURITE_ACCOUNTS": f"{self._account}:{self._key}"},
+                env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
                 # Ctrl-C must stop its client first.
                 start_new_session=True,
             )
@@ -135,16 +138,16 @@ class Azurite:
             )
 
     def stop(self) -> None:
-        """End it with all its blobs; may be called again."""
+        """End it with all its blobs, and what started it; may be called again."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
+        # The command may be a script whose child is what serves.
+        _signal_all(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _signal_all(process, signal.SIGKILL)
+        process.wait()
         if self._reader is not None:
             self._reader.join()
 
@@ -163,16 +166,8 @@ class Azurite:
                     self._answered.set()
         self._answered.set()
 
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
+def _signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Signal a process that leads a session, and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

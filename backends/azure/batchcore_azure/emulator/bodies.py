@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -112,21 +112,17 @@ def listed(
     twice when what is listed changes between two pages.
     """
     after, emptied = _position(page.query.get("$skiptoken"))
-    wanted = page.longest + 1
-    rest: list[tuple[int, Body]] = []
     if page.empty and not emptied:
-        link: str | None = _token(after, emptied=True)
+        shown, link = [], _token(after, emptied=True)
     else:
-        for number, body in numbered:
-            if number > after and len(rest) < wanted and test(body):
-                rest.append((number, body))
-        shown = rest[: page.longest]
-        link = _token(shown[-1][0], emptied=False) if len(rest) > len(shown) else None
-        rest = shown
+        wanted = (pair for pair in numbered if pair[0] > after and test(pair[1]))
+        found = list(islice(wanted, page.longest + 1))
+        shown = found[: page.longest]
+        link = _token(shown[-1][0], emptied=False) if len(found) > len(shown) else ""
     select = page.query.get("$select")
     answer: Body = {
         "odata.metadata": f"{account_url}/$metadata#{kind}",
-        "value": [selected(public(body), select) for _, body in rest],
+        "value": [selected(public(body), select) for _, body in shown],
     }
     if link:
         query = {name: value for name, value in page.query.items() if name != "$skiptoken"}
@@ -147,7 +143,7 @@ def _position(token: str | None) -> tuple[int, bool]:
         _, inner, _ = token.split(":")
         after, emptied = base64.b64decode(inner, validate=True).decode().split(".")
         return int(after), emptied == "1"
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise Refusal(
             400,
             "InvalidQueryParameterValue",

@@ -68,7 +68,7 @@ class Call(Struct, frozen=True, kw_only=True):
             )
         try:
             sent = msgspec.json.decode(self.content, type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except msgspec.DecodeError:
             raise Refusal(
                 400, "InvalidRequestBody", "The specified request body is not syntactically valid."
             ) from None

@@ -9,8 +9,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from batchcore_azure.emulator.azurite import Azurite, Storage
 from batchcore_azure.emulator.blobs import Identities
@@ -22,18 +20,18 @@ from batchcore_azure.emulator.places import LABEL
 from batchcore_azure.emulator.scheduler import Scheduler
 from batchcore_azure.emulator.service import Service
 from batchcore_azure.emulator.settings import EmulatorSettings
+from batchcore_azure.emulator.startable import Startable
 from batchcore_azure.emulator.state import State
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 
 
-class Emulator:
+class Emulator(Startable):
     """An account of Azure Batch on this machine, with nodes that run tasks, and its storage.
 
     `storage` is an account that is there; without one an Azurite is started, and stopped with the
-    emulator. `port` 0 is any free one, which is taken at once. Use it as a context manager, or
-    call `start` and `stop`. Raises `EnvironmentNotReady` where there is no Azurite, `OSError`
-    where the port is taken.
+    emulator. `port` 0 is any free one, which is taken at once. Raises `EnvironmentNotReady` where
+    there is no Azurite, `OSError` where the port is taken.
     """
 
     def __init__(
@@ -147,20 +145,6 @@ class Emulator:
             "STORAGE_ACCOUNT_CONNECTION_STRING": storage.connection_string,
             **without_proxy(os.environ),
         }
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
 
 
 def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:

@@ -36,13 +36,14 @@ class Docker:
                 try:
                     self._client = from_env(timeout=_CALL_SECONDS, max_pool_size=64).api
                 except (DockerException, OSError) as error:
-                    raise TaskFailure(
-                        "ContainerMiscError", f"No Docker daemon answers: {error}", category=SERVER
-                    ) from error
+                    raise _no_answer(error) from error
             return self._client
 
     def require_image(self, image: str) -> str:
-        """Return the id of an image of this machine; raises `TaskFailure` ContainerInvalidImage."""
+        """Return the id of an image of this machine.
+
+        Raises `TaskFailure`: ContainerInvalidImage, or the server's fault where the daemon fails.
+        """
         try:
             return str(self.client.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
         except (NotFound, ValueError) as error:
@@ -51,6 +52,8 @@ class Docker:
                 "The image is not on this machine; the emulator pulls none",
                 ImageName=image,
             ) from error
+        except (DockerException, OSError) as error:
+            raise _no_answer(error) from error
 
     def close(self) -> None:
         """Remove every container of this emulator and let go of the connections."""
@@ -154,6 +157,10 @@ class ContainerProcess:
     def _remove(self) -> None:
         with suppress(APIError):
             self._client.remove_container(self._id, v=True, force=True)
+
+
+def _no_answer(error: Exception) -> TaskFailure:
+    return TaskFailure("ContainerMiscError", f"No Docker daemon answers: {error}", category=SERVER)
 
 
 def _close(output: Any) -> None:

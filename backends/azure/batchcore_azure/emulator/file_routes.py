@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from batchcore_azure.emulator import bodies
@@ -11,6 +13,15 @@ from batchcore_azure.emulator.call import Call
 from batchcore_azure.emulator.records import FileFact, Node, Refusal, Task
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+@contextmanager
+def _not_found() -> Iterator[None]:
+    """Refuse a request for what is not there, is no file, or vanishes while it is answered."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refusal(404, "FileNotFound", "The specified file does not exist.") from None
 
 
 def list_files(call: Call) -> Answer:
@@ -24,6 +35,7 @@ def list_files(call: Call) -> Answer:
     return call.listed("files", entries, frozenset({"name"}))
 
 
+@_not_found()
 def get_file(call: Call) -> Answer:
     """GET or HEAD …/files/{path}: the file, or the part of it that `ocp-range` names, with 200."""
     owner, fact = _found(call)
@@ -31,11 +43,12 @@ def get_file(call: Call) -> Answer:
     if call.method == "HEAD":
         return Answer(200, None, headers | {"Content-Length": str(fact.size)})
     if fact.is_directory:
-        raise _not_found()
+        raise FileNotFoundError(fact.name)
     start, end = _range(call, fact.size)
     return Answer(200, call.context.files.read(owner, fact.name, start, end), headers)
 
 
+@_not_found()
 def delete_file(call: Call) -> Answer:
     """DELETE …/files/{path}."""
     owner, fact = _found(call)
@@ -52,14 +65,7 @@ def _owner(call: Call) -> Task | Node:
 
 def _found(call: Call) -> tuple[Task | Node, FileFact]:
     owner = _owner(call)
-    try:
-        return owner, call.context.files.fact(owner, call.ids["file"])
-    except FileNotFoundError:
-        raise _not_found() from None
-
-
-def _not_found() -> Refusal:
-    return Refusal(404, "FileNotFound", "The specified file does not exist.")
+    return owner, call.context.files.fact(owner, call.ids["file"])
 
 
 def _url(call: Call, name: str) -> str:

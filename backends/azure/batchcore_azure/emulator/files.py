@@ -96,13 +96,14 @@ def _walk(root: Path, *, recursive: bool) -> Iterator[FileFact]:
             os.scandir(directory) as entries,
         ):
             for entry in entries:
-                fact = _fact(
-                    f"{prefix}/{entry.name}".lstrip("/"), entry.stat(follow_symlinks=False)
-                )
-                if not entry.is_symlink():
-                    yield fact
-                if fact.is_directory and recursive:
-                    pending.append(fact.name)
+                with suppress(OSError):
+                    fact = _fact(
+                        f"{prefix}/{entry.name}".lstrip("/"), entry.stat(follow_symlinks=False)
+                    )
+                    if not entry.is_symlink():
+                        yield fact
+                    if fact.is_directory and recursive:
+                        pending.append(fact.name)
 
 
 def _fact(name: str, status: os.stat_result) -> FileFact:

@@ -6,8 +6,6 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 import uvicorn
 
@@ -17,6 +15,7 @@ from batchcore_azure.emulator.faults import Faults, Requests
 from batchcore_azure.emulator.ground import now
 from batchcore_azure.emulator.records import Files, NoFiles
 from batchcore_azure.emulator.settings import EmulatorSettings
+from batchcore_azure.emulator.startable import Startable
 from batchcore_azure.emulator.state import State
 
 # How long an answer that is under way, as one that a fault delays, holds up the end.
@@ -24,11 +23,11 @@ _GRACE_SECONDS = 1
 _STOP_SECONDS = 30
 
 
-class Service:
+class Service(Startable):
     """The account on a loopback port: `url` is its endpoint, `state` what it holds.
 
     The port is taken at once (0: any free one), the answers begin with `start`. It executes
-    nothing: a scheduler works on `state`. Also a context manager that starts and stops.
+    nothing: a scheduler works on `state`.
     """
 
     def __init__(
@@ -73,17 +72,3 @@ class Service:
             self._server.should_exit = True
             self._thread.join(_STOP_SECONDS)
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        """Start without files."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()

@@ -29,7 +29,7 @@ _SIGNED_HEADERS = (
 )
 
 
-def verify(  # the parts of a request, as they came
+def verify(
     settings: EmulatorSettings,
     *,
     method: str,

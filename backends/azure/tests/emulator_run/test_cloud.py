@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -18,6 +20,7 @@ from azure.storage.blob import BlobServiceClient
 from batchcore.errors import EnvironmentNotReady
 from batchcore_azure.auth import Account
 from batchcore_azure.emulator import azurite
+from batchcore_azure.emulator.__main__ import main
 from batchcore_azure.emulator.azurite import Azurite, Storage
 from batchcore_azure.settings import AzureSettings
 
@@ -46,6 +49,12 @@ def test_azurite_is_looked_for_in_a_variable_first(monkeypatch: pytest.MonkeyPat
     assert azurite.find() == ["node", "/opt/my azurite/blob.js"]
 
 
+def test_a_variable_that_is_no_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHCORE_AZURITE", "node 'blob.js")
+    with pytest.raises(EnvironmentNotReady, match="BATCHCORE_AZURITE is no command"):
+        azurite.find()
+
+
 def test_azurite_is_found_in_node_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
@@ -68,6 +77,17 @@ def test_an_azurite_that_ends_at_once_is_told_with_what_it_said(tmp_path: Path) 
     program = script(tmp_path / "azurite", "echo the disk is full", "exit 1")
     with pytest.raises(EnvironmentNotReady, match="the disk is full"):
         Azurite([str(program)]).start()
+
+
+def test_an_azurite_that_a_script_starts_ends_with_the_script(
+    azurite_storage: Storage, tmp_path: Path
+) -> None:
+    program = script(tmp_path / "azurite", f'{shlex.join(azurite.find())} "$@"', "exit 0")
+    with Azurite([str(program)]) as started:
+        address = ("127.0.0.1", urlsplit(started.storage.url).port)
+        socket.create_connection(address).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_the_environment_makes_the_backend_use_the_emulator(
@@ -138,6 +158,39 @@ def test_the_program_says_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 6
     assert "Azurite does not come up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--port", "70000"], "--port: 70000 is no number"),
+        (["--azurite", "node 'blob.js"], "--azurite"),
+        (["--run"], "--run needs a command"),
+    ],
+)
+def test_the_program_says_which_option_is_wrong(
+    capsys: pytest.CaptureFixture[str], options: list[str], text: str
+) -> None:
+    assert ended(options) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_the_program_says_that_its_port_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert ended(["--port", str(port)]) == 6
+    assert f"port {port} cannot be had" in capsys.readouterr().err
+
+
+def ended(options: list[str]) -> int:
+    """Return the exit code of the program."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return main(options)
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_tasks_that_run_at_once_leave_an_empty_file_for_each_they_name(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
+
+from batchcore_azure.emulator.files import _walk
 
 
 def test_a_plain_task_runs_as_a_process_in_its_own_directory(lab: Any) -> None:
@@ -37,6 +41,27 @@ def test_a_program_that_cannot_be_started_has_no_exit_code(
     end = lab.end(lab.add(command))
     assert end["failureInfo"]["code"] == code
     assert "exitCode" not in end
+
+
+@pytest.mark.parametrize("name", ["wd/pipe", "stdout.txt/below"])
+def test_what_is_no_file_is_not_found(lab: Any, name: str) -> None:
+    task = lab.add("mkfifo pipe")
+    lab.end(task)
+    with pytest.raises(ResourceNotFoundError) as caught:
+        lab.text(task, name)
+    assert b"FileNotFound" in caught.value.response.read()
+
+
+def test_files_that_vanish_while_they_are_listed_hide_no_other(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / str(number)).touch()
+    listing = _walk(tmp_path, recursive=False)
+    first = next(listing).name
+    kept = {str(number) for number in range(20)} | {first}
+    for path in tmp_path.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    assert {first, *(fact.name for fact in listing)} == kept
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root runs all as themselves")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -276,6 +278,31 @@ def test_an_image_that_cannot_be_fetched_makes_a_node_unusable(empty: Any) -> No
     assert [error.code for error in node.errors] == ["ContainerInvalidImage"]
 
 
+class FailingDaemon(BaseHTTPRequestHandler):
+    """A Docker daemon that tells its version and can do nothing else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/version" else 500)
+        self.end_headers()
+        self.wfile.write(b'{"ApiVersion": "1.41", "message": "broken"}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_daemon_that_fails_makes_a_node_unusable(
+    empty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FailingDaemon) as daemon:
+        threading.Thread(target=daemon.serve_forever, args=[0.05]).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{daemon.server_port}")
+        empty.pool(containers=True)
+        empty.until(lambda: empty.node_states() == ["unusable"])
+        daemon.shutdown()
+    (node,) = empty.client.list_nodes("pool")
+    assert [error.code for error in node.errors] == ["ContainerMiscError"]
+
+
 def test_a_pool_scales_from_zero_and_back(serve: Callable[..., Any]) -> None:
     lab = serve(autoscale_seconds=0.05)
     formula = "$TargetDedicatedNodes = min(2, $PendingTasks.GetSample(1));"
@@ -286,6 +313,18 @@ def test_a_pool_scales_from_zero_and_back(serve: Callable[..., Any]) -> None:
         assert lab.end(task)["result"] == "success"
     lab.until(lambda: lab.node_states() == [])
     assert lab.client.get_pool("pool").auto_scale_run.results == "$TargetDedicatedNodes=0"
+
+
+def test_a_formula_that_fails_once_there_are_tasks_stops_nothing(serve: Callable[..., Any]) -> None:
+    lab = serve(autoscale_seconds=0.05)
+    lab.pool("other")
+    formula = "$TargetDedicatedNodes = ln(1 - $PendingTasks);"
+    lab.pool(targetDedicatedNodes=None, enableAutoScale=True, autoScaleFormula=formula)
+    lab.job()
+    lab.add("true")
+    lab.until(lambda: "error" in lab.state.pool("pool").body["autoScaleRun"])
+    lab.job("elsewhere", "other")
+    assert lab.end(lab.add("true", job="elsewhere"), "elsewhere")["result"] == "success"
 
 
 def test_scaling_down_lets_tasks_end(serve: Callable[..., Any]) -> None:
