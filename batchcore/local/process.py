@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchcore.backend import Check
-from batchcore.local import secretfiles
+from batchcore.local import alive, secretfiles
 from batchcore.local.environment import worker_environment
 from batchcore.local.process_check import check_plan, command_here, default_search_path
 from batchcore.local.runner import Attempt, Exit
@@ -112,7 +112,7 @@ class ProcessRunner:
         if pid is not None and self._runs(pid, attempt):
             if not self._sleep_until_end(pid, attempt, timeout):
                 return None
-            _signal_group(pid, signal.SIGKILL)
+            alive.signal_group(pid, signal.SIGKILL)
         child = self._children.pop(attempt.directory, None)
         if child is not None and child.wait() == _TAKEN and self._pid(attempt) is not None:
             return self.wait(attempt, timeout)  # an earlier controller's shell was first
@@ -122,7 +122,7 @@ class ProcessRunner:
         """Signal the whole process group."""
         pid = self._pid(attempt)
         if pid is not None and self._runs(pid, attempt):
-            _signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
+            alive.signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
 
     def remove(self, attempt: Attempt) -> None:
         """Delete the attempt's secrets; an ended process leaves nothing else behind."""
@@ -130,7 +130,7 @@ class ProcessRunner:
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:
         """Name the processes of this run that still live, and the secrets it has left."""
-        living = _living(run_id, work)
+        living = alive.of_run(run_id, work)
         living |= {c.pid: d.parent.name for d, c in self._children.items() if work in d.parents}
         processes = [f"processes of task {task}" for task in sorted(set(living.values()))]
         return [*processes, *secretfiles.leftovers(run_id)]
@@ -138,13 +138,13 @@ class ProcessRunner:
     def sweep(self, run_id: str, work: Path) -> None:
         """Kill the processes of this run, and delete its secrets."""
         for child in list(self._children.values()):
-            _signal_group(child.pid, signal.SIGKILL)
+            alive.signal_group(child.pid, signal.SIGKILL)
             child.wait()
         self._children.clear()
         deadline = time.monotonic() + _SWEEP_SECONDS
-        while (living := _living(run_id, work)) and time.monotonic() < deadline:
+        while (living := alive.of_run(run_id, work)) and time.monotonic() < deadline:
             for pid in living:
-                _signal_group(pid, signal.SIGKILL)
+                alive.signal_group(pid, signal.SIGKILL)
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(_SLICE / 5)
@@ -204,7 +204,7 @@ class ProcessRunner:
         """Return whether the process lives and is this attempt's, not a later one's."""
         if attempt.directory in self._children:
             return True
-        return _exists(pid) and _belongs(pid, attempt.run_id, attempt.task.id)
+        return alive.exists(pid) and alive.belongs(pid, attempt.run_id, attempt.task.id)
 
     def _adopted(self, attempt: Attempt) -> bool:
         """Return whether an earlier controller started this attempt just before it was killed."""
@@ -239,7 +239,7 @@ class ProcessRunner:
         """Do the same where the system has no descriptors for processes."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._closed and (deadline is None or time.monotonic() < deadline):
-            ended = child.poll() is not None if child else not _exists(pid)
+            ended = child.poll() is not None if child else not alive.exists(pid)
             if ended:
                 return True
             time.sleep(_SLICE)
@@ -287,57 +287,3 @@ def _mtime(path: Path) -> float | None:
         return path.stat().st_mtime
     except FileNotFoundError:
         return None
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _belongs(pid: int, run_id: str, task_id: str) -> bool:
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except FileNotFoundError:
-        return not Path("/proc/self/environ").exists()
-    except OSError:
-        return False
-    wanted = {f"BATCHCORE_RUN_ID={run_id}".encode(), f"BATCHCORE_TASK_ID={task_id}".encode()}
-    return wanted <= set(environment)
-
-
-def _living(run_id: str, work: Path) -> dict[int, str]:
-    """Return the processes of this run that live, with their tasks.
-
-    Those that attempts have recorded, and, where the system shows the environment of processes,
-    those that have left their attempt's group.
-    """
-    living = {}
-    for path in work.glob("*/*/control/pid"):
-        task_id = path.parts[-4]
-        text = path.read_text().strip()
-        if text.isdigit() and _exists(int(text)) and _belongs(int(text), run_id, task_id):
-            living[int(text)] = task_id
-    needle = f"BATCHCORE_RUN_ID={run_id}".encode()
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        variables = _environment_of(path)
-        if needle in variables:
-            task = next((v for v in variables if v.startswith(b"BATCHCORE_TASK_ID=")), b"=?")
-            living.setdefault(int(path.parts[-2]), task.partition(b"=")[2].decode())
-    return living
-
-
-def _environment_of(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().split(b"\0")
-    except OSError:
-        return []
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
