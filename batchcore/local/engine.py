@@ -131,8 +131,8 @@ class Engine:
         self._runner.stop(attempt, kill=False)
         killer = threading.Timer(attempt.task.grace, self._kill, [attempt])
         killer.daemon = True
+        killer.start()  # first: `close` joins whatever is in the list
         self._killers.append(killer)
-        killer.start()
 
     def _kill(self, attempt: Attempt) -> None:
         """Kill what did not listen to TERM; it may have ended, and then nothing happens."""

@@ -255,6 +255,21 @@ def test_close_leaves_running_commands_alone(runner, attempt):
     assert not (made.control / "exit.json").exists()
 
 
+def test_a_close_in_the_moment_of_a_cancel_can_join_the_timer(engine, runner, attempt):
+    class Joined(list):
+        def append(self, killer):
+            killer.join(timeout=0)
+            super().append(killer)
+
+    engine._killers = Joined()
+    engine.submit([attempt("a")])
+    runner.until_started(1)
+    engine.cancel(["a"])
+    runner.end("a", Exit(code=143))
+    assert until_end(engine, "a").state is TaskState.CANCELED
+    assert runner.stops == [("a", False)]
+
+
 def test_a_full_disk_is_called_one(engine, runner, attempt):
     runner.problem = OSError(errno.ENOSPC, "No space left on device", "/there")
     engine.submit([attempt("a")])
