@@ -12,9 +12,10 @@ from typing import Any
 from docker import APIClient  # noqa: TID253 - only loaded once the backend is used
 from msgspec.structs import replace
 
-from batchcore.errors import BackendError
+from batchcore.errors import BackendError, TransferError
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
+from batchcore.transfer.files import write_error
 from batchcore_localdocker.copying import receive
 from batchcore_localdocker.exits import exit_of, writes_own_logs
 from batchcore_localdocker.translate import NOT_STARTED, is_copied, task_directory
@@ -91,7 +92,8 @@ def save_logs(client: APIClient, attempt: Attempt, container: str) -> None:
     """Write both streams of a container to the files that a shell would have written.
 
     Written aside and then renamed, as the worker may have put something of its own in their
-    place. Raises `BackendError` where they cannot be written.
+    place. Raises `TransferError` where the disk is full or ill, which says nothing of the task,
+    and `BackendError` where the worker has seen to it that they cannot be written.
     """
     for stream in ("stdout", "stderr"):
         aside = attempt.control / f"{stream}.part"
@@ -109,10 +111,13 @@ def save_logs(client: APIClient, attempt: Attempt, container: str) -> None:
         except OSError as exc:
             if exc.filename is None and exc.errno is None:
                 raise  # one of requests', which are OSErrors too
+            error = write_error(attempt.task_directory / f"{stream}.txt", exc)
+            if isinstance(error, TransferError):
+                raise error from exc
             raise BackendError(
                 f"the log {stream}.txt of task {attempt.task.id!r} could not be written in "
                 f"{attempt.task_directory}: {exc.strerror}",
-                hint="free some space there; the same command goes on",
+                hint="see what the task does to the directory of its logs",
             ) from exc
 
 

@@ -29,16 +29,18 @@ class Patience:
     ) -> Result:
         """Return what `call`, which must be safe to repeat, returns at last.
 
-        `on_failure` is called after every failure. Raises the last transient `BackendError` when
-        the time is over, and every other error at once.
+        `on_failure` is called after every failure that may pass. Raises the last transient
+        `BackendError` when the time is over, and every other error at once.
         """
         deadline, delay = time.monotonic() + self._seconds, _FIRST_DELAY
         while True:
             try:
                 return call()
             except BackendError as exc:
+                if not exc.transient:
+                    raise
                 on_failure()
-                if not exc.transient or time.monotonic() >= deadline or self._woken.is_set():
+                if time.monotonic() >= deadline or self._woken.is_set():
                     raise
             self._woken.wait(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
             delay = min(delay * 2, _LONGEST_DELAY)
