@@ -180,7 +180,7 @@ class DockerRunner:
     def remove(self, attempt: Attempt) -> None:
         """Delete the container, its anonymous volumes and the attempt's secrets.
 
-        Nothing happens where they are gone already.
+        Nothing happens where they are gone already. The secrets go even if the daemon is away.
         """
 
         def delete() -> None:
@@ -188,11 +188,14 @@ class DockerRunner:
                 ident = self._containers.ident(attempt)
                 if ident is not None:
                     self._containers.remove(ident)
+                    self._heard.pop(ident, None)
 
-        self._patience.repeat(delete)
+        try:
+            self._patience.repeat(delete)
+        finally:
+            secretfiles.remove(attempt)
         self._containers.forget(attempt)
         self._networks.leave(attempt)
-        secretfiles.remove(attempt)
         self._stopped.discard(container_name(attempt))
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:  # noqa: ARG002 - the protocol's

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchcore.errors import Conflict, EnvironmentNotReady
+from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
 from batchcore.model import Mount
 from batchcore.states import FailureReason
@@ -263,6 +264,29 @@ def test_stop_and_remove_may_be_repeated(lab: Any) -> None:
     for _time in range(2):
         runner.remove(attempt)
     assert runner.leftovers(lab.run_id, lab.folder) == []
+
+
+def test_a_removed_attempt_is_not_remembered(lab: Any) -> None:
+    attempt = lab.attempt(*SLEEP)
+    runner = lab.runner()
+    assert runner.start(attempt) is None
+    assert runner.wait(attempt, 0.1) is None
+    assert runner._heard
+    runner.remove(attempt)
+    assert not runner._heard
+
+
+def test_secrets_go_even_if_the_daemon_is_away(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "the value")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    attempt = lab.attempt("true", secrets=("API_TOKEN",))
+    directory = secretfiles.write(attempt)
+    with pytest.raises(EnvironmentNotReady):
+        lab.runner().remove(attempt)
+    assert not directory.exists()
+    monkeypatch.delenv("DOCKER_HOST")
 
 
 def test_two_runs_do_not_see_each_other(lab: Any) -> None:
