@@ -43,6 +43,7 @@ def check_plan(
         *_gpus(plan, info),
         *beyond_disk(plan),
         *_mounts(plan),
+        *_read_only_root(plan, settings),
     ]
     notes = [*_notes(plan, info)]
     fingerprint = {}
@@ -167,6 +168,18 @@ def _mounts(plan: Plan) -> Iterator[Problem]:
                     hint=f"create it; relative sources start at {plan.base}",
                     key=key,
                 )
+
+
+def _read_only_root(plan: Plan, settings: LocalDockerSettings) -> Iterator[Problem]:
+    """Find root tasks that could not be given their files; the first stands for all."""
+    asking = [index for index, task in enumerate(plan.tasks) if task.user == "root"]
+    if asking and settings.read_only:
+        yield Problem(
+            code="BC2501",
+            reason="a root task gets its files copied into its container; read_only forbids that",
+            hint="leave out read_only, or user = root",
+            key=f"tasks[{asking[0]}].user",
+        )
 
 
 def _notes(plan: Plan, info: Mapping[str, Any]) -> Iterator[str]:

@@ -69,10 +69,11 @@ class Launcher:
         """
         with docker_errors(f"starting task {attempt.task.id!r}"):
             there = self._containers.find(attempt) if self._was_begun(attempt) else None
-            if there is not None and there["State"]["Status"] != "created":
+            if there is not None:
                 self.networks.adopt(attempt, there["HostConfig"]["NetworkMode"])
-                return None
-            if there is not None:  # one that a killed controller did not come to start
+                if there["State"]["Status"] != "created":
+                    return None
+                # A killed controller did not come to start it.
                 self._containers.remove(there["Id"])
             try:
                 return self._start_new(attempt)
@@ -100,21 +101,24 @@ class Launcher:
         facts = self._images.facts(attempt.task.image or "", attempt.run_id)
         if facts is None:
             return _no_image(attempt)
-        as_root, shared = attempt.task.user == "root", self._sees(attempt, facts)
+        as_root, shared = attempt.task.user == "root", self._sees_work(attempt, facts)
         if attempt.task.mounts and not shared:
             return _cannot_mount(attempt)
         copied = as_root or not shared
+        secrets = self._shared_secrets(attempt, facts) if shared else None
+        secrets_copied = bool(attempt.task.secrets) and secrets is None
+        if self._settings.read_only and (copied or secrets_copied):
+            return _cannot_fill(as_root=as_root)
         place = Placement(
             user=_ROOT if as_root else self._user,
             network=self._network(attempt, facts),
             copied=copied,
-            secrets=secretfiles.write(attempt) if shared else None,
+            secrets=secrets,
         )
         config = container_config(attempt, facts, self._settings, place)
         ident = self._containers.create(attempt, config, self._settings.platform)
         try:
-            if copied:
-                self._fill(attempt, ident, place)
+            self._fill(attempt, ident, place)
             self._connection.client.start(ident)
         except sdk.APIError as exc:
             self._containers.remove(ident)
@@ -128,25 +132,32 @@ class Launcher:
         worth_it = self._expected > 2 * self._connection.slots
         return self.networks.join(attempt, facts) if worth_it else self._settings.network
 
-    def _sees(self, attempt: Attempt, facts: ImageFacts) -> bool:
-        """Return whether the daemon sees the run's directories; looked at once a run."""
-        work = attempt.directory.parent.parent
+    def _shared_secrets(self, attempt: Attempt, facts: ImageFacts) -> Path | None:
+        """Write the attempt's secrets and return where; None if the daemon does not see them."""
+        directory = secretfiles.write(attempt)
+        if directory is None or self._sees(directory.parent, directory.parent, attempt, facts):
+            return directory
+        secretfiles.remove(attempt)
+        return None
+
+    def _sees_work(self, attempt: Attempt, facts: ImageFacts) -> bool:
+        return self._sees(attempt.directory.parent.parent, attempt.control, attempt, facts)
+
+    def _sees(self, top: Path, below: Path, attempt: Attempt, facts: ImageFacts) -> bool:
+        """Return whether the daemon sees what lies in `top`; looked at once, in `below`."""
         with self._lock:
-            if work not in self._seen:
-                self._seen[work] = daemon_sees(
-                    self._connection.client,
-                    facts.id,
-                    attempt.control,
-                    {RUN_LABEL: attempt.run_id},
-                )
-            return self._seen[work]
+            if top not in self._seen:
+                client, labels = self._connection.client, {RUN_LABEL: attempt.run_id}
+                self._seen[top] = daemon_sees(client, facts.id, below, labels)
+            return self._seen[top]
 
     def _fill(self, attempt: Attempt, ident: str, place: Placement) -> None:
         """Copy into a container what it cannot share: the attempt's files, and its secrets."""
         client, (uid, gid) = self._connection.client, map(int, place.user.split(":"))
-        copying.send(
-            client, ident, attempt.task_directory, task_directory(attempt), uid=uid, gid=gid
-        )
+        if place.copied:
+            copying.send(
+                client, ident, attempt.task_directory, task_directory(attempt), uid=uid, gid=gid
+            )
         if attempt.task.secrets and place.secrets is None:
             secrets = secretfiles.values(attempt)
             copying.place(client, ident, secretfiles.INSIDE, secrets, uid=uid, gid=gid)
@@ -165,6 +176,16 @@ def _cannot_mount(attempt: Attempt) -> Exit:
         reason=FailureReason.START_FAILED,
         detail=f"{attempt.task.mounts[0].source!r} cannot be mounted: the Docker daemon does not "
         "see this machine's directories; make its files resources",
+        retryable=False,
+    )
+
+
+def _cannot_fill(*, as_root: bool) -> Exit:
+    whose = "a root task" if as_root else "a daemon that does not see this machine's directories"
+    return Exit(
+        reason=FailureReason.START_FAILED,
+        detail=f"the container of {whose} has files copied into it, and read_only forbids that; "
+        "leave out read_only",
         retryable=False,
     )
 

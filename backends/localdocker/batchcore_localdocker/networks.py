@@ -60,9 +60,8 @@ class Networks:
         with self._lock:
             if name in self._taken:
                 return _JOINED + self._taken[name][1]
-            if run_id not in self._free:
-                self._free[run_id] = self._left_behind(run_id)
-            owner = self._free[run_id].pop() if self._free[run_id] else ""
+            free = self._free_of(run_id)
+            owner = free.pop() if free else ""
         try:
             owner = owner or self._make(run_id, image)
         except sdk.APIError:
@@ -73,13 +72,18 @@ class Networks:
 
     def adopt(self, attempt: Attempt, mode: str) -> None:
         """Remember that an attempt which has a container already is in the network of this mode."""
-        self.leave(attempt)
-        if mode.startswith(_JOINED):
-            owner = mode.removeprefix(_JOINED)
-            with self._lock:
-                self._taken[container_name(attempt)] = (attempt.run_id, owner)
-                if owner in self._free.get(attempt.run_id, ()):
-                    self._free[attempt.run_id].remove(owner)
+        if not mode.startswith(_JOINED):
+            self.leave(attempt)
+            return
+        name, owner = container_name(attempt), mode.removeprefix(_JOINED)
+        with self._lock:
+            free = self._free_of(attempt.run_id)
+            former = self._taken.get(name, ("", owner))[1]
+            if former != owner:
+                free.append(former)
+            if owner in free:
+                free.remove(owner)
+            self._taken[name] = (attempt.run_id, owner)
 
     def leave(self, attempt: Attempt) -> None:
         """Let the next attempt have the network; the attempt's container must be gone."""
@@ -114,6 +118,12 @@ class Networks:
             self._free.clear()
         with suppress(*FOREIGN, BatchcoreError):
             self._containers.remove_all(free)
+
+    def _free_of(self, run_id: str) -> list[str]:
+        """Return a run's free networks, an earlier process's at first; the lock must be held."""
+        if run_id not in self._free:
+            self._free[run_id] = self._left_behind(run_id)
+        return self._free[run_id]
 
     def _left_behind(self, run_id: str) -> list[str]:
         """Return the free networks of an earlier process; one that does not run is deleted."""

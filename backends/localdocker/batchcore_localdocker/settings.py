@@ -18,7 +18,7 @@ class LocalDockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     daemon's own, such as ``"linux/amd64"``. `pull` says when images are fetched: if they are
     ``"missing"`` here, ``"always"`` before a run, or ``"never"``. `pids_limit` is how many
     processes and threads one task may have. `read_only` lets a task write to its own directory
-    and ``/tmp`` alone, and not to the rest of its image.
+    and ``/tmp`` alone, and not to the rest of its image; for tasks that are not root.
     """
 
     slots: Count | None = None

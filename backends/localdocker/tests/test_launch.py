@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt
 from batchcore.model import Mount, Requirements
 from batchcore.plan import PlannedTask
@@ -132,6 +133,21 @@ except OSError as error:
     assert lab.end(lab.python(code), lab.runner(read_only=True)).code == 30  # EROFS
 
 
+@pytest.mark.parametrize("user", ["caller", "root"])
+@pytest.mark.usefixtures("elsewhere")
+def test_a_container_that_may_not_be_written_to_gets_no_copies(lab: Any, user: str) -> None:
+    end = lab.end(lab.attempt("true", user=user), lab.runner(read_only=True))
+    assert (end.reason, end.retryable) == (FailureReason.START_FAILED, False)
+    assert "leave out read_only" in end.detail
+
+
+def test_root_in_a_container_that_may_not_be_written_to_is_refused_beforehand(lab: Any) -> None:
+    tasks = [lab.attempt("true", task=user, user=user).task for user in ("caller", "root")]
+    (problem,) = lab.runner(read_only=True).check(lab.plan(*tasks)).problems
+    assert (problem.code, problem.key) == ("BC2501", "tasks[1].user")
+    assert not lab.runner().check(lab.plan(*tasks)).problems
+
+
 def test_gpus_that_a_daemon_cannot_give_are_refused_before_anything_starts(
     lab: Any, docker_client: docker.DockerClient
 ) -> None:
@@ -166,3 +182,20 @@ assert os.stat(path).st_mode & 0o777 == 0o400
         )
         runner.remove(attempt)
         assert not any("secret" in line for line in runner.leftovers(lab.run_id, Path()))
+
+
+def test_secrets_are_copied_where_the_daemon_sees_the_run_alone(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, read_stdout: Read
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "the value")
+    monkeypatch.setattr(launch, "daemon_sees", lambda *args: lab.folder in args[2].parents)
+    attempt = lab.attempt("cat", "/run/secrets/API_TOKEN", secrets=("API_TOKEN",))
+    runner = lab.runner()
+    assert runner.start(attempt) is None
+    assert secretfiles.leftovers(lab.run_id) == []
+    assert lab.end(attempt, runner).code == 0
+    assert read_stdout(attempt) == "the value"
+    second = lab.attempt("true", task="two", secrets=("API_TOKEN",))
+    end = lab.end(second, lab.runner(read_only=True))
+    assert end.reason is FailureReason.START_FAILED
+    assert "leave out read_only" in end.detail

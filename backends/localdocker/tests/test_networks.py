@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from batchcore.local.runner import Attempt
 from batchcore.plan import PlannedTask
 from batchcore_localdocker.networks import OWNER, ROLE_LABEL
 from batchcore_localdocker.runner import DockerRunner
-from batchcore_localdocker.translate import container_name
+from batchcore_localdocker.translate import ImageFacts, container_name
 
 if TYPE_CHECKING:
     import docker
@@ -183,6 +184,67 @@ def test_an_adopted_task_gives_its_network_back(
     other = lab.attempt("true", task="two")
     lab.end(other, second)
     assert len(owners(lab, docker_client)) == 1
+
+
+def test_closing_deletes_what_an_earlier_process_kept_free(
+    lab: Any, docker_client: docker.DockerClient
+) -> None:
+    first, second = many(lab), many(lab)
+    kept, gone = lab.attempt("true"), lab.attempt("true", task="two")
+    for attempt in (kept, gone):
+        lab.end(attempt, first)
+    first.remove(gone)
+    assert len(owners(lab, docker_client)) == 2
+    lab.end(kept, second)
+    second.remove(kept)
+    second.wake()
+    second.close()
+    assert owners(lab, docker_client) == []
+
+
+def test_a_task_that_was_never_started_keeps_its_network(
+    lab: Any, docker_client: docker.DockerClient
+) -> None:
+    attempt, second = lab.attempt("true"), many(lab)
+    lab.end(attempt, many(lab))
+    joined = network(attempt, docker_client)
+    config = docker_client.api.inspect_container(container_name(attempt))
+    docker_client.api.remove_container(config["Id"])
+    docker_client.api.create_container_from_config(
+        {**config["Config"], "Hostname": "", "HostConfig": config["HostConfig"]},
+        container_name(attempt),
+    )
+    lab.end(lab.attempt("true", task="two"), second)
+    lab.end(attempt, second)
+    assert network(attempt, docker_client) == joined
+
+
+def test_a_task_that_is_adopted_again_never_lets_go_of_its_network(
+    lab: Any, docker_client: docker.DockerClient
+) -> None:
+    runner = many(lab)
+    running, other = lab.python(LISTEN), lab.attempt("true", task="two")
+    runner.start(running)
+    image = ImageFacts(id=docker_client.images.get(lab.image).id, has_shell=True)
+    joined: list[str] = []
+
+    class Greedy:
+        """A lock that another task waits for."""
+
+        lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if not joined:
+                joined.append("")
+                joined.append(runner._networks.join(other, image))
+
+    runner._networks._lock = Greedy()
+    assert runner.start(running) is None
+    assert joined[1] != network(running, docker_client)
 
 
 def test_a_network_that_was_removed_is_made_again(
