@@ -155,7 +155,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class LogChunk(Struct, frozen=True):
-    """Bytes of a log from the asked offset; `complete` when the stream will not grow any more."""
+    """Bytes of a log from the asked offset; `complete` when they end it and it will not grow."""
 
     data: bytes
     complete: bool
@@ -242,7 +242,8 @@ class Backend(ABC):
     ) -> LogChunk:
         """Return bytes of a log from `offset` on, at most 1 MiB, while it runs and until release.
 
-        An attempt that has written nothing gives empty data. Transient: could not be read now.
+        An attempt that has written nothing gives empty data, and so does an offset beyond the
+        end. Transient: could not be read now.
         """
 
     @abstractmethod
@@ -257,7 +258,10 @@ class Backend(ABC):
     def outputs(self, run: RunContext, attempt: TaskSubmission) -> TaskFiles:
         """Return where the files of an ended attempt are; readable until `release`.
 
-        Transient: they cannot be reached now.
+        Each attempt has files of its own. A backend that itself carries outputs away takes
+        regular files alone, and links to those inside the working directory; what it cannot take
+        ends the attempt as `failed` with ``output_unsafe`` or ``output_upload``. Transient: they
+        cannot be reached now.
         """
 
     @abstractmethod

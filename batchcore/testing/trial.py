@@ -69,8 +69,11 @@ class Trial:
 
     def run(self, *tasks: Task, observers: Iterable[Observer] = (), **fields: Any) -> Run:
         """Drive such a job to its end, or go on with it, as `Job.run` does."""
-        clock = ImpatientClock(self.subject.pause)
-        return drive(self.prepare(*tasks, **fields), observers, clock=clock)
+        return self.drive(self.prepare(*tasks, **fields), observers)
+
+    def drive(self, prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
+        """Drive a job that is prepared to its end."""
+        return drive(prepared, observers, clock=ImpatientClock(self.subject.pause))
 
     def open(self, *tasks: Task, **fields: Any) -> Opened:
         """Return the run of such a job, staged and not submitted, to call its backend directly.

@@ -19,14 +19,49 @@ from __future__ import annotations
 import pytest
 
 # Before the groups are imported: a failed assertion then shows the values in it.
-for _group in ("submission",):
+for _group in (
+    "dependencies",
+    "exits",
+    "limits",
+    "logs",
+    "mounts",
+    "outputs",
+    "resources",
+    "retries",
+    "secrets",
+    "states",
+    "submission",
+    "worker",
+):
     pytest.register_assert_rewrite(f"{__name__}.{_group}")
 pytest.register_assert_rewrite("batchcore.testing.opened", "batchcore.testing.trial")
 
+from batchcore.testing.conformance.dependencies import Dependencies  # noqa: E402 - see above
+from batchcore.testing.conformance.exits import Exits  # noqa: E402 - see above
+from batchcore.testing.conformance.limits import Limits  # noqa: E402 - see above
+from batchcore.testing.conformance.logs import Logs  # noqa: E402 - see above
+from batchcore.testing.conformance.mounts import Mounts  # noqa: E402 - see above
+from batchcore.testing.conformance.outputs import Outputs  # noqa: E402 - see above
+from batchcore.testing.conformance.resources import Resources  # noqa: E402 - see above
+from batchcore.testing.conformance.retries import Retries  # noqa: E402 - see above
+from batchcore.testing.conformance.secrets import Secrets  # noqa: E402 - see above
+from batchcore.testing.conformance.states import States  # noqa: E402 - see above
 from batchcore.testing.conformance.submission import Submission  # noqa: E402 - see above
+from batchcore.testing.conformance.worker import Worker  # noqa: E402 - see above
 
 
 class BackendConformance(
+    Dependencies,
+    Exits,
+    Limits,
+    Logs,
+    Mounts,
+    Outputs,
+    Resources,
+    Retries,
+    Secrets,
+    States,
     Submission,
+    Worker,
 ):
     """Every test of the contract; a subclass overrides the fixture `subject`."""

@@ -1,13 +1,13 @@
-"""`submit` and `poll`: what is accepted is known, starts once, and is never forgotten."""
+"""`submit`: what is accepted is known, starts once, and is never forgotten."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from batchcore.model import Task
-from batchcore.states import TaskState, can_move
 from batchcore.testing.conformance.group import Group, says
 from batchcore.testing.trial import Trial
+
+ONCE = "an attempt that is known already is adopted and not started again"
+MARK = "cat /proc/sys/kernel/random/uuid"
 
 
 class Submission(Group):
@@ -22,28 +22,46 @@ class Submission(Group):
             f"of a and b, poll knows {sorted(known)}",
         )
 
-    def test_an_attempt_that_is_submitted_twice_runs_once(self, trial: Trial) -> None:
-        run = trial.open(Task("a", shell="echo ran; test -e again || touch again"))
+    def test_an_attempt_that_is_submitted_again_at_once_runs_once(self, trial: Trial) -> None:
+        # Both words are one shell's: a second one would write its own over or after them.
+        run = trial.open(Task("a", shell=f"mark=$({MARK}); echo $mark; sleep 0.5; echo $mark"))
         run.submit()
         run.submit()
         run.end_of("a")
+        first, *others = run.log("a").split() or [b"nothing"]
+        assert others == [first], says(f"submit: {ONCE}", f"its log is {run.log('a')!r}")
+
+    def test_an_attempt_that_is_submitted_again_while_it_runs_goes_on(self, trial: Trial) -> None:
+        run = trial.open(Task("a", shell=f"mark=$({MARK}); echo $mark; sleep 2; echo $mark"))
         run.submit()
-        ends = [u for u in run.poll_all() if u.state.final]
-        assert len({(u.attempt, u.state) for u in ends}) == 1, says(
-            "submit: an attempt that is known is adopted and not started again", ends
-        )
-        assert run.log("a") == b"ran\n", says(
-            "submit: an attempt that is known is adopted and not started again",
-            f"its log is {run.log('a')!r}",
+        begun = run.until_running("a")
+        run.submit()
+        end = run.end_of("a")
+        first, *others = run.log("a").split() or [b"nothing"]
+        assert others == [first], says(f"submit: {ONCE}", f"its log is {run.log('a')!r}")
+        assert None in {begun.started_at, end.started_at} or begun.started_at == end.started_at, (
+            says(f"submit: {ONCE}", f"it began at {begun.started_at} and at {end.started_at}")
         )
 
-    def test_the_states_of_an_attempt_only_move_forward(self, trial: Trial) -> None:
-        run = trial.open(Task("a", shell="true"))
-        run.submit()
-        run.end_of("a")
-        states = [update.state for update in run.updates if update.task_id == "a"]
-        changes = [new for old, new in zip([None, *states], states, strict=False) if old != new]
-        moves = list(pairwise(changes))
-        wrong = [(old, new) for old, new in moves if not can_move(old, new)]
-        assert not wrong, says("poll: states only move forward inside one attempt", changes)
-        assert TaskState.PENDING not in states, says("TaskUpdate: never pending", states)
+    def test_an_attempt_that_is_submitted_again_after_its_end_stays_ended(
+        self, trial: Trial
+    ) -> None:
+        run = trial.open(Task("a", shell=MARK), Task("later", shell=MARK))
+        run.submit("a")
+        end, log = run.end_of("a"), run.log("a")
+        run.submit("a", "later")
+        run.end_of("later")
+        assert run.log("a") == log, says(
+            f"submit: {ONCE}", f"its log was {log!r} and is {run.log('a')!r}"
+        )
+        latest = [update for update in run.poll_all() if update.task_id == "a"][-1]
+        assert latest == end, says(f"submit: {ONCE}", f"it ended as {end} and now as {latest}")
+
+    def test_attempts_that_are_new_start_beside_those_that_are_known(self, trial: Trial) -> None:
+        run = trial.open(*(Task(name, shell="echo ran") for name in ("a", "b", "c")))
+        run.submit("b")
+        run.submit("a", "b", "c")
+        logs = {name: (run.end_of(name), run.log(name))[1] for name in ("a", "b", "c")}
+        assert set(logs.values()) == {b"ran\n"}, says(
+            "submit: of several attempts those that are new are started, each once", logs
+        )
