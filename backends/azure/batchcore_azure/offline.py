@@ -10,12 +10,13 @@ from batchcore import paths
 from batchcore.backend import TaskSubmission
 from batchcore.errors import Problem
 from batchcore.plan import Plan, PlannedTask
-from batchcore.units import show_bytes
+from batchcore.units import show_bytes, show_seconds
 from batchcore_azure import lifetimes, machines, names, quoting, translate
 from batchcore_azure.environment import Credentials
 from batchcore_azure.settings import AzureSettings
 
 LONGEST_BLOB = 1024
+LONGEST_TASK = 180 * 86400.0  # "The maximum lifetime of a task is 180 days": Microsoft Learn
 _LONGEST_RUN = "r" * 63
 _ATTEMPTS = 1_000
 # A signed URL is some 300 characters of host, container and signature, and of names.
@@ -41,6 +42,7 @@ def problems(
         _patterns,
         _blob_names,
         _body,
+        _time_limit,
         *((_lifetime,) if delegated and not settings.identity else ()),
     )
     for look in looks:
@@ -182,6 +184,14 @@ def _body(settings: AzureSettings, task: PlannedTask) -> Found | None:
         f"has {len(task.files)} resources, and their list takes {show_bytes(size)} of 1 MB",
         "pack the resources into one archive that the command unpacks",
     )
+
+
+def _time_limit(settings: AzureSettings, task: PlannedTask) -> Found | None:
+    limit = translate.time_limit(task, settings)
+    if limit <= LONGEST_TASK:
+        return None
+    reason = f"may run for {show_seconds(limit)}, and Batch keeps no task longer than 180 days"
+    return "BC2501", "timeout", reason, "shorten timeout, or default_time_limit where there is none"
 
 
 def _lifetime(settings: AzureSettings, task: PlannedTask) -> Found | None:

@@ -246,11 +246,8 @@ def _outputs(run_id: str, submission: TaskSubmission, places: Places) -> list[di
     task, attempt = submission.task, submission.attempt
     working = names.working_prefix(run_id, task.id, attempt)
     wanted = {(output.path, output.when): output for output in task.outputs}.values()
-    files = [
-        _upload(output.path, _destination(working, output), _CONDITIONS[output.when], places)
-        for output in wanted
-    ]
-    return files + [
+    # The logs come first: they say why, where an output stops the uploads after it.
+    logs = [
         _upload(
             f"../{stream}.txt",
             names.log_blob(run_id, task.id, attempt, stream),
@@ -258,6 +255,10 @@ def _outputs(run_id: str, submission: TaskSubmission, places: Places) -> list[di
             places,
         )
         for stream in ("stdout", "stderr")
+    ]
+    return logs + [
+        _upload(output.path, _destination(working, output), _CONDITIONS[output.when], places)
+        for output in wanted
     ]
 
 

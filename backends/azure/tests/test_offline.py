@@ -51,6 +51,7 @@ def test_a_plain_job_has_no_problems():
         ({"requirements": Requirements(cpus=4)}, "BC2501", "requirements.cpus"),
         ({"requirements": Requirements(memory="9GiB")}, "BC2501", "requirements.memory"),
         ({"requirements": Requirements(gpus=1)}, "BC2501", "requirements.gpus"),
+        ({"timeout": 181 * 86400.0}, "BC2501", "timeout"),
     ],
 )
 def test_what_batch_cannot_do_is_told_with_its_place(given: dict[str, Any], code: str, key: str):
