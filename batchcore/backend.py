@@ -24,6 +24,25 @@ from batchcore.errors import Problem
 from batchcore.plan import Plan, PlannedTask
 from batchcore.states import FailureReason, TaskState
 
+__all__ = [
+    "API_VERSION",
+    "EMULATED",
+    "FEATURES",
+    "NATIVE",
+    "Backend",
+    "BackendSpec",
+    "Capability",
+    "Check",
+    "LogChunk",
+    "RunContext",
+    "Snapshot",
+    "Stream",
+    "TaskFiles",
+    "TaskSubmission",
+    "TaskUpdate",
+    "unsupported",
+]
+
 API_VERSION = 1
 
 Stream = Literal["stdout", "stderr"]
@@ -129,9 +148,11 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
 
     `state` is never `pending`. `succeeded` is a claim that the command exited 0; the driver
     believes it once the outputs are collected and verified. `failed` has a `reason` and, where
-    the command ran, its `exit_code` (None is never success). `retryable` false says that another
-    attempt cannot help, whatever the budgets hold. `native` is the backend's own code or id.
-    Times are seconds since the epoch.
+    the command ran, its `exit_code` (None is never success; 128 and its number for a signal). A
+    command that was stopped at its time limit has failed, whatever it exited with. `retryable`
+    false says that another attempt cannot help, whatever the budgets hold. `native` is the
+    backend's own code or id. Times are seconds since the epoch; the end of a command that ran has
+    both. An end stands: what is said of the attempt later is the same.
     """
 
     task_id: str
@@ -178,8 +199,8 @@ class Backend(ABC):
     """The nine methods of a backend; `filesystem` and `settle` are there, and few replace them.
 
     Every method may be called again after a crash at any point, from a process that has only the
-    run context. None blocks for more than a minute, but for a first `submit` that must fetch an
-    image.
+    run context; `poll` and `cancel` then know the attempts that it has submitted again. None
+    blocks for more than a minute, but for a first `submit` that must fetch an image.
     """
 
     notifies: ClassVar[bool] = False
@@ -188,6 +209,9 @@ class Backend(ABC):
     @abstractmethod
     def check(self, plan: Plan) -> Check:
         """Say whether the plan can run here; creates nothing and may be called at any time.
+
+        A declared feature that a task asks for and cannot have here, such as more disk than there
+        is, is a problem.
 
         Raises `EnvironmentNotReady` where the engine or the service cannot be used at all, and
         `BackendError` (transient) where it did not answer.
@@ -251,7 +275,8 @@ class Backend(ABC):
         """Ask for tasks to stop: TERM, the grace time, KILL.
 
         Returns when the request is accepted; the end is seen in `poll` as `canceled`. Nothing
-        happens to a task that has ended or is not known. Transient: not accepted yet.
+        happens to a task that has ended or is not known, or to an attempt that is submitted
+        later. Transient: not accepted yet.
         """
 
     @abstractmethod
@@ -282,7 +307,11 @@ class Backend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections and threads; running tasks go on. Idempotent."""
+        """Let go of connections and threads; running tasks go on. Idempotent.
+
+        Where `survives_controller` is unsupported they may be stopped instead, as `node_lost`.
+        The one thread that fsspec has for all of a process stays, as others may use it.
+        """
 
 
 Settings = Any

@@ -29,6 +29,26 @@ from typing import ClassVar
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+__all__ = [
+    "BackendBug",
+    "BackendError",
+    "BatchcoreError",
+    "Conflict",
+    "Detached",
+    "EnvironmentNotReady",
+    "JobError",
+    "NotFound",
+    "PluginError",
+    "Problem",
+    "RunCanceled",
+    "SettingsError",
+    "TasksFailed",
+    "TransferError",
+    "UsageError",
+    "WaitTimeout",
+    "suggest",
+]
+
 LONGEST = 2_000  # characters of one part of a message
 
 CODES: dict[str, str] = {

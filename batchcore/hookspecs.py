@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from batchcore.model import Job
     from batchcore.states import TaskState
 
+__all__ = [
+    "BACKENDS",
+    "OBSERVERS",
+    "batchcore_register_backend",
+    "batchcore_run_finished",
+    "batchcore_task_changed",
+    "batchcore_validate_job",
+    "hookimpl",
+]
+
 PROJECT = "batchcore"
 BACKENDS = "batchcore.backends"
 OBSERVERS = "batchcore.plugins"

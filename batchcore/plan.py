@@ -17,6 +17,17 @@ from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resour
 from batchcore.relations import dependency_problems, id_problems, place_problems
 from batchcore.sources import PlannedFile
 
+__all__ = [
+    "Dependency",
+    "Mount",
+    "Plan",
+    "PlannedFile",
+    "PlannedOutput",
+    "PlannedTask",
+    "Requirements",
+    "plan_job",
+]
+
 DEFAULT_GRACE = 10.0
 DEFAULT_RETRIES = 0
 DEFAULT_INTERRUPTIONS = 5

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+__all__ = [
+    "FINAL",
+    "Budget",
+    "FailureReason",
+    "TaskState",
+    "budget_of",
+    "can_move",
+]
+
 
 class TaskState(StrEnum):
     """Where a task is; states only move forward inside one attempt."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -20,12 +19,12 @@ from batchcore.backend import (
     TaskSubmission,
 )
 from batchcore.clock import Clock, SystemClock
-from batchcore.errors import BackendError
 from batchcore.local.ends import read_exit
 from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, Runner
 from batchcore.plan import Plan
 from batchcore.transfer.files import UnsafeFile, open_beneath, write_error, write_whole
+from batchcore.transfer.remove import remove_tree
 from batchcore.transfer.stage import local_path, materialise
 
 _LOG_CHUNK = 1 << 20
@@ -162,20 +161,3 @@ def _attempt(run: RunContext, submission: TaskSubmission) -> Attempt:
         directory=_work(run) / submission.task.id / str(submission.attempt),
         base=Path(run.plan.base),
     )
-
-
-def remove_tree(directory: Path) -> None:
-    """Delete a directory that a worker may have made hard to delete.
-
-    By the system's own tools, which need no recursion and no path of limited length.
-    """
-    remove = ["rm", "-rf"]
-    for command in (remove, ["chmod", "-R", "u+rwX"], remove):
-        if os.path.lexists(directory):
-            subprocess.run([*command, "--", str(directory)], check=False, capture_output=True)
-    if os.path.lexists(directory):
-        raise BackendError(
-            f"{directory} cannot be deleted",
-            hint="look who owns what is in it, delete it, and run the same command again",
-            where=str(directory),
-        )

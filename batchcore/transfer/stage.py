@@ -77,11 +77,18 @@ def _record_all(
 
 
 def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, FileRecord]:
-    """Return what is in the store of what a record says; a local file may have been deleted."""
+    """Return what is in the store of what a record says.
+
+    A local file may have been deleted, and what was in memory is gone with its process.
+    """
     root = local_path(store)
-    if root is None:
+    if root is not None:
+        there = {key for key in staged if Path(resource_url(str(root), key)).exists()}
+    elif store.startswith("memory:"):
+        memory = fsspec.filesystem("memory")
+        there = {key for key in staged if memory.exists(resource_url(store, key))}
+    else:
         return staged
-    there = {key for key in staged if Path(resource_url(str(root), key)).exists()}
     return {key: file for key, file in staged.items() if key in there}
 
 

@@ -247,3 +247,11 @@ def test_what_was_deleted_from_a_local_store_is_not_said_to_be_there(
     gone = next(iter(sent))
     (tmp_path / "store" / "resources" / gone).unlink()
     assert gone not in still_staged(store, sent)
+
+
+def test_a_store_in_memory_is_asked_what_it_still_has() -> None:
+    memory = fsspec.filesystem("memory")
+    staged = {"here": FileRecord(1, "0"), "gone": FileRecord(1, "0")}
+    memory.pipe_file("/asked/resources/here", b"1")
+    assert still_staged("memory://asked", staged).keys() == {"here"}
+    memory.rm("/asked", recursive=True)

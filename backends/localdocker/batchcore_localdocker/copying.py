@@ -20,8 +20,8 @@ import requests
 from docker import APIClient  # noqa: TID253 - only loaded once the backend is used
 
 from batchcore.errors import TransferError
-from batchcore.local.backend import remove_tree
 from batchcore.transfer.files import CHUNK, write_error
+from batchcore.transfer.remove import remove_tree
 from batchcore_localdocker.connection import CALL_SECONDS
 from batchcore_localdocker.errors import explanation, status_of
 from batchcore_localdocker.unpacking import broken_off, unpack
