@@ -60,6 +60,8 @@ class Engine:
                 key = (attempt.task.id, attempt.number)
                 if key in self._known:
                     continue
+                if (attempt.task.id, attempt.number - 1) in self._known:
+                    self._canceled.discard(attempt.task.id)  # that was asked for the one before
                 self._known.add(key)
                 self._queue.append(attempt)
                 self._say(attempt, TaskState.QUEUED)

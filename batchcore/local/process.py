@@ -50,10 +50,11 @@ _INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR
 class ProcessRunner:
     """Runs commands as child processes; adopts those that an earlier controller started."""
 
-    def __init__(self, settings: LocalProcessSettings) -> None:
+    def __init__(self, settings: LocalProcessSettings | None = None) -> None:
         """Keep the settings; nothing is started."""
-        self._settings = settings
+        self._settings = settings or LocalProcessSettings()
         self._children: dict[Path, subprocess.Popen[bytes]] = {}
+        self._stopped: set[Path] = set()
         self._descriptors: tuple[int, ...] = os.pipe()
         self._wake_read, self._wake_write = self._descriptors
         self._closed = False
@@ -66,12 +67,21 @@ class ProcessRunner:
     def prepare(self, tasks: Sequence[PlannedTask], notify: Callable[[str], None]) -> None:
         """Do nothing: a process needs no image."""
 
+    def argv(self, attempt: Attempt) -> Sequence[str]:
+        """Return the words to execute for an attempt; a subclass may put a command before them.
+
+        Called once for each attempt that is started, in any thread, when its working directory is
+        there. The first word is a program of this machine; a relative one with a slash starts at
+        the working directory. It must stay in the process group of what it starts.
+        """
+        return command_here(attempt.task.command, attempt.base, self._settings)
+
     def start(self, attempt: Attempt) -> Exit | None:
         """Start the command, or adopt the process of an earlier controller."""
         if self._pid(attempt) is not None or self._adopted(attempt):
             return None
         environment = self._environment(attempt, secretfiles.write(attempt))
-        argv = command_here(attempt.task.command, attempt.base, self._settings)
+        argv = self.argv(attempt)
         program = self._find(argv[0], attempt.working_directory, environment["PATH"])
         if program is None:
             return Exit(
@@ -116,16 +126,18 @@ class ProcessRunner:
         child = self._children.pop(attempt.directory, None)
         if child is not None and child.wait() == _TAKEN and self._pid(attempt) is not None:
             return self.wait(attempt, timeout)  # an earlier controller's shell was first
-        return _exit(attempt, child)
+        return _exit(attempt, child, stopped=attempt.directory in self._stopped)
 
     def stop(self, attempt: Attempt, *, kill: bool) -> None:
         """Signal the whole process group."""
         pid = self._pid(attempt)
         if pid is not None and self._runs(pid, attempt):
+            self._stopped.add(attempt.directory)
             alive.signal_group(pid, signal.SIGKILL if kill else signal.SIGTERM)
 
     def remove(self, attempt: Attempt) -> None:
         """Delete the attempt's secrets; an ended process leaves nothing else behind."""
+        self._stopped.discard(attempt.directory)
         secretfiles.remove(attempt)
 
     def leftovers(self, run_id: str, work: Path) -> Sequence[str]:
@@ -246,7 +258,8 @@ class ProcessRunner:
         return False
 
 
-def _exit(attempt: Attempt, child: subprocess.Popen[bytes] | None) -> Exit:
+def _exit(attempt: Attempt, child: subprocess.Popen[bytes] | None, *, stopped: bool) -> Exit:
+    """Return how a process ended that is gone; `stopped` says that this runner has ended it."""
     code = child.wait() if child is not None else None
     started = _mtime(attempt.control / "pid")
     try:
@@ -256,7 +269,7 @@ def _exit(attempt: Attempt, child: subprocess.Popen[bytes] | None) -> Exit:
         text, ended = "", None
     if text.endswith("\n") and text.strip().isdigit():
         return Exit(code=int(text), started_at=started, ended_at=ended)
-    if code is not None and code < 0:
+    if code is not None and code < 0 and stopped:
         return Exit(code=128 - code, started_at=started)
     return Exit(
         reason=FailureReason.NODE_LOST,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchcore.clock import SystemClock
 from batchcore.errors import BackendError, EnvironmentNotReady, TransferError
@@ -196,6 +197,23 @@ def test_canceling_a_task_that_has_ended_changes_nothing(engine, runner, attempt
     until_end(engine, "a")
     engine.cancel(["a", "never-heard-of"])
     assert runner.stops == []
+
+
+def test_a_cancel_is_for_the_attempts_that_are_known_and_not_for_a_later_one(
+    engine, runner, attempt, tmp_path
+):
+    first = attempt("a", grace=20)
+    engine.submit([first])
+    runner.until_started(1)
+    engine.cancel(["a"])
+    runner.end("a", Exit(code=3))
+    assert until_end(engine, "a").state is TaskState.CANCELED
+    engine.submit([replace(first, number=2, directory=tmp_path / "second")])
+    runner.until_started(2)
+    told, _ = engine.updates(0, 20)
+    while not any(update.attempt == 2 and update.state.final for update in told):
+        told, _ = engine.updates(0, 20)
+    assert told[-1].state is TaskState.FAILED
 
 
 def test_a_task_that_finished_well_before_the_cancel_reached_it_has_succeeded(

@@ -234,6 +234,14 @@ def test_a_process_that_is_gone_without_an_exit_code_is_a_lost_node(runner, atte
     assert runner.wait(made, 30).reason is FailureReason.NODE_LOST
 
 
+def test_a_process_that_was_killed_from_outside_is_a_lost_node(runner, attempt):
+    made = attempt("sh", "-c", "echo $$; sleep 60")
+    runner.start(made)
+    wait_for_line(made)
+    os.killpg(int((made.control / "pid").read_text()), signal.SIGKILL)
+    assert runner.wait(made, 30).reason is FailureReason.NODE_LOST
+
+
 def test_of_two_shells_for_one_attempt_the_second_gives_up(attempt, tmp_path):
     class Forgetful(ProcessRunner):
         """Does not see in time that an earlier controller has started the attempt."""
