@@ -18,6 +18,9 @@ _ASKED_BY: dict[str, tuple[str, Callable[[PlannedTask], bool]]] = {
     "root_user": ("user", lambda task: task.user == "root"),
 }
 
+ASKABLE = tuple(_ASKED_BY)
+"""The features that a task asks for in so many words; the others are how a backend is."""
+
 
 def unsupported_requests(plan: Plan, spec: BackendSpec) -> Iterable[Problem]:
     """Yield a problem for each thing that the plan's tasks ask for and the backend lacks."""

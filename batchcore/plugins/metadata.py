@@ -26,8 +26,12 @@ class FirstParty(Struct, frozen=True):
         return f"{self.install} (from a checkout: {self.checkout})"
 
 
+_CORE = FirstParty("batchcore", "pip install batchcore", "pip install -e .")
+
 FIRST_PARTY: Mapping[str, FirstParty] = {
-    "local-process": FirstParty("batchcore", "pip install batchcore", "pip install -e ."),
+    "local-process": _CORE,
+    "memory": _CORE,
+    "fault": _CORE,
     "local-docker": FirstParty(
         "batchcore-localdocker",
         'pip install "batchcore[docker]"',
@@ -62,6 +66,11 @@ class InstalledPlugin(Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """The distribution and its version, as messages name them."""
         return f"{self.distribution} {self.version}".strip()
+
+
+def is_backend_name(name: str) -> bool:
+    """Return whether a text can be a backend's name: lower-case, digits, single hyphens."""
+    return _BACKEND_NAME.fullmatch(name) is not None
 
 
 def canonical(distribution: str) -> str:
@@ -116,7 +125,7 @@ def with_problems(plugins: Iterable[InstalledPlugin]) -> tuple[InstalledPlugin, 
 
 
 def _judged(plugin: InstalledPlugin) -> InstalledPlugin:
-    if not _BACKEND_NAME.fullmatch(plugin.name):
+    if not is_backend_name(plugin.name):
         return replace(
             plugin,
             problem=f"{plugin.label} provides a backend named {plugin.name!r}, which is not "

@@ -1,5 +1,85 @@
-"""What a user or a backend's author tests with: a backend in memory, a clock, fake plugins.
+"""What a user or a backend's author tests with: backends that run nothing, clocks, fake plugins.
 
 Shipped, because a pipeline that is tested offline needs the same parts as this project's own
-tests. Nothing else in the core imports it.
+tests. Nothing else in the core imports it. The names are imported when they are first used: only
+`BackendConformance`, `PluginInstaller` and `install_plugin` need pytest, the extra ``testing``.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchcore.testing.clock import FakeClock, ImpatientClock
+    from batchcore.testing.command import execute
+    from batchcore.testing.conformance import BackendConformance
+    from batchcore.testing.faultproxy import Fault, FaultProxy, fault_proxy
+    from batchcore.testing.jobs import diamond, failing, hello, many
+    from batchcore.testing.memory import MemoryBackend, take_machine
+    from batchcore.testing.outcome import Behaviour, Execution, Outcome, Work, succeed
+    from batchcore.testing.plugins import PluginInstaller, install_plugin
+    from batchcore.testing.subject import Subject
+
+__all__ = [
+    "BackendConformance",
+    "Behaviour",
+    "Execution",
+    "FakeClock",
+    "Fault",
+    "FaultProxy",
+    "ImpatientClock",
+    "MemoryBackend",
+    "Outcome",
+    "PluginInstaller",
+    "Subject",
+    "Work",
+    "diamond",
+    "execute",
+    "failing",
+    "fault_proxy",
+    "hello",
+    "install_plugin",
+    "many",
+    "succeed",
+    "take_machine",
+]
+
+_HOMES = {
+    "BackendConformance": "conformance",
+    "Behaviour": "outcome",
+    "Execution": "outcome",
+    "FakeClock": "clock",
+    "Fault": "faultproxy",
+    "FaultProxy": "faultproxy",
+    "ImpatientClock": "clock",
+    "MemoryBackend": "memory",
+    "Outcome": "outcome",
+    "PluginInstaller": "plugins",
+    "Subject": "subject",
+    "Work": "outcome",
+    "diamond": "jobs",
+    "execute": "command",
+    "failing": "jobs",
+    "fault_proxy": "faultproxy",
+    "hello": "jobs",
+    "install_plugin": "plugins",
+    "many": "jobs",
+    "succeed": "outcome",
+    "take_machine": "memory",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at first use."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

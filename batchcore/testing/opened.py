@@ -17,8 +17,11 @@ from batchcore.backend import (
 from batchcore.clock import SystemClock
 from batchcore.start import Prepared
 from batchcore.states import TaskState
+from batchcore.testing.deadline import Deadline, says
 from batchcore.testing.subject import Subject
 from batchcore.transfer.stage import stage
+
+_SHOWN = 20
 
 
 class Opened:
@@ -77,17 +80,14 @@ class Opened:
 
         Fails with what the contract says, and with all that was said, if none ever does.
         """
-        deadline = self._clock.monotonic() + self._subject.seconds
+        deadline = Deadline(self._subject.seconds)
         seen = 0
         while True:
             for update in self.updates[seen:]:
                 if task_id in {"", update.task_id} and condition(update):
                     return update
             seen = len(self.updates)
-            said = "\n".join(map(repr, self.updates[-20:])) or "nothing"
-            assert self._clock.monotonic() < deadline, (
-                f"{contract}\nnot within {self._subject.seconds} s; the backend said:\n{said}"
-            )
+            deadline.hold(contract, self.updates[-_SHOWN:])
             self.poll()
 
     def until_running(self, task_id: str) -> TaskUpdate:
@@ -97,8 +97,19 @@ class Opened:
             "poll: a task that runs is said to be running",
             task_id,
         )
-        assert update.state is TaskState.RUNNING, f"{task_id} ended before it ran: {update}"
+        assert update.state is TaskState.RUNNING, says("this task runs for long", update)
         return update
+
+    def until_written(self, task_id: str, wanted: bytes) -> bytes:
+        """Poll until the log of a running task has these bytes; return all of it so far."""
+        deadline = Deadline(self._subject.seconds)
+        attempt = self.attempt(task_id)
+        while True:
+            data = self.backend.read_log(self.context, attempt, "stdout", 0).data
+            if wanted in data:
+                return data
+            deadline.hold("live_logs: stdout and stderr can be read while the task runs", data)
+            self.poll()
 
     def end_of(self, task_id: str, number: int = 1) -> TaskUpdate:
         """Poll until an attempt has ended, and return its last update."""
@@ -111,7 +122,7 @@ class Opened:
     def log(self, task_id: str, stream: Stream = "stdout", number: int = 1) -> bytes:
         """Read the log of an ended attempt, chunk by chunk, until it says that it is complete."""
         data = b""
-        deadline = self._clock.monotonic() + self._subject.seconds
+        deadline = Deadline(self._subject.seconds)
         while True:
             chunk = self.backend.read_log(
                 self.context, self.attempt(task_id, number), stream, len(data)
@@ -119,10 +130,7 @@ class Opened:
             data += chunk.data
             if chunk.complete and not chunk.data:
                 return data
-            assert self._clock.monotonic() < deadline, (
-                "read_log: the log of an ended attempt becomes complete\n"
-                f"{task_id} {stream}: not within {self._subject.seconds} s, {len(data)} bytes"
-            )
+            deadline.hold("read_log: the log of an ended attempt becomes complete", chunk)
             if not chunk.data:
                 self._clock.sleep(self._subject.pause)
 

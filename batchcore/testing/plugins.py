@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -67,10 +68,14 @@ class PluginInstaller:
 
 @pytest.fixture
 def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginInstaller]:
-    """Install plugins that are found like any other and forgotten when the test ends."""
+    """Install plugins that are found like any other and forgotten when the test ends.
+
+    They are found in this process and, by ``PYTHONPATH``, in those that the test starts.
+    """
     site = tmp_path / "site-packages"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     before = set(sys.modules)
     yield PluginInstaller(site)
     # A module that stays would be what the next test gets under that name.

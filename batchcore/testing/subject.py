@@ -18,8 +18,9 @@ class Subject(Struct, frozen=True, kw_only=True):
     (default 60), `pause` how long to wait between two questions to a backend that does not wait
     itself (seconds, default 0.1). `copies` is how many tasks are many (default 100).
 
-    `interrupt` takes the machine, or what stands for it, away from a running task: it is called
-    with the `Opened` run and the task's id. A backend that declares `interruptions` needs one.
+    `interrupt` takes the machine, or what stands for it, away from the first attempt of a running
+    task: it is called with the `Opened` run and the task's id. A driver may be using the run's
+    backend, so it looks at `context` alone. A backend that declares `interruptions` needs one.
     """
 
     backend: str

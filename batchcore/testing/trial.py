@@ -17,11 +17,13 @@ from batchcore.clock import SystemClock
 from batchcore.crash import VARIABLE
 from batchcore.events import Observer
 from batchcore.jobfile import dump_job
+from batchcore.manage import clean_run
 from batchcore.model import Job, Task
 from batchcore.plugins import Plugins
 from batchcore.run import Run
 from batchcore.start import Options, Prepared, drive, prepare
 from batchcore.testing.clock import ImpatientClock
+from batchcore.testing.deadline import Deadline
 from batchcore.testing.opened import Opened
 from batchcore.testing.subject import Subject
 
@@ -73,6 +75,7 @@ class Trial:
 
     def drive(self, prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
         """Drive a job that is prepared to its end."""
+        self._stack.callback(self._clean, prepared.directory)
         return drive(prepared, observers, clock=ImpatientClock(self.subject.pause))
 
     def open(self, *tasks: Task, **fields: Any) -> Opened:
@@ -92,11 +95,21 @@ class Trial:
 
         With `crash_at` the process is killed at that point of `batchcore.crash.POINTS`.
         """
+        file = self.write_job(*tasks, **fields)
+        options = ["--backend", self.subject.backend, "--dir", str(self.directory)]
+        self._stack.callback(self._clean, self.directory)
+        return self.python("-m", "batchcore", "run", str(file), *options, crash_at=crash_at)
+
+    def write_job(self, *tasks: Task, **fields: Any) -> Path:
+        """Write such a job as a file and return its path."""
         file = self.here / "job.json"
         file.write_text(dump_job(self.job(*tasks, **fields)), encoding="utf-8")
-        options = ["--backend", self.subject.backend, "--dir", str(self.directory)]
+        return file
+
+    def python(self, *words: str, crash_at: str = "") -> subprocess.CompletedProcess[str]:
+        """Run this Python with these words in a process of its own, to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "batchcore", "run", str(file), *options],
+            [sys.executable, *words],
             cwd=self.here,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: crash_at},
             capture_output=True,
@@ -107,12 +120,17 @@ class Trial:
 
     def until(self, happened: Callable[[], bool], contract: str) -> None:
         """Wait until something has happened; fail with what the contract says if it never does."""
-        clock = SystemClock()
-        deadline = clock.monotonic() + self.subject.seconds
+        deadline = Deadline(self.subject.seconds)
         while not happened():
-            assert clock.monotonic() < deadline, f"{contract}\nnot within {self.subject.seconds} s"
-            clock.sleep(self.subject.pause)
+            deadline.hold(contract, "it did not happen")
+            SystemClock().sleep(self.subject.pause)
 
     def close(self) -> None:
-        """Release what was opened."""
+        """Release what was opened, and what runs have left."""
         self._stack.close()
+
+    def _clean(self, directory: Path) -> None:
+        if (directory / "job.json").exists():
+            run = Run.load(directory)
+            if run.state != "running":
+                clean_run(run, dry_run=False)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from batchcore.backend import FEATURES
+from batchcore.backend import FEATURES, Backend
 from batchcore.errors import CODES
-from batchcore.plugins import Plugins
+from batchcore.plugins import FIRST_PARTY, Plugins
+from batchcore.testing import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "batchcore"
@@ -55,7 +56,7 @@ def test_every_room_of_the_house_is_described() -> None:
     assert described(emulator) == rooms(AZURE / "emulator")
 
 
-@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure"])
+@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure", "memory"])
 def test_the_table_of_capabilities_is_true(backend: str) -> None:
     text = (ROOT / "docs/backends.md").read_text()
     rows = [
@@ -70,12 +71,29 @@ def test_the_table_of_capabilities_is_true(backend: str) -> None:
     assert table == {name: spec.capability(name).level for name in FEATURES}
 
 
-@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure"])
+@pytest.mark.parametrize("backend", FIRST_PARTY)
 def test_every_option_of_a_backend_is_described(backend: str) -> None:
     text = (ROOT / "docs/backends.md").read_text()
     section = text.split(f"\n## `{backend}`\n")[1].split("\n## ")[0]
     options = Plugins().settings_type(backend).__struct_fields__
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(options)
+
+
+def described_in(page: str, heading: str) -> set[str]:
+    """Return the words at the start of the rows of the tables in a section of a page."""
+    section = (ROOT / page).read_text().split(f"\n{heading}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `([\w.]+)[(`]", section, re.MULTILINE))
+
+
+def test_the_page_for_authors_has_every_method() -> None:
+    methods = Backend.__abstractmethods__
+    assert described_in("docs/writing-a-backend.md", "## The nine methods") == methods
+    assert len(methods) == 9
+
+
+def test_the_page_for_authors_has_every_field_of_the_kits_subject() -> None:
+    fields = set(Subject.__struct_fields__)
+    assert described_in("docs/writing-a-backend.md", "## Testing") == fields
 
 
 def test_decisions_are_dated() -> None:

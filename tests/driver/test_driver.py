@@ -385,13 +385,6 @@ def test_updates_of_an_earlier_attempt_are_not_believed(world, flaky):
 
 def test_the_loop_asks_less_often_while_nothing_changes(world):
     world.behave(lambda task, _attempt: Outcome(polls=30, files={"out": b""}))
-
-    class Quiet(type(world.backend)):
-        def _say(self, key, state):
-            if state is not TaskState.RUNNING:
-                super()._say(key, state)
-
-    world.backend = Quiet(lambda *_: Outcome(polls=30, files={"out": b""}), world.clock)
     world.drive(job_of(one("a")))
     assert world.clock.slept[1] < 2 < max(world.clock.slept) <= 15 * 1.2
 
@@ -438,11 +431,7 @@ def test_a_task_that_can_never_start_is_told_with_its_reason(world, flaky):
 
 
 def test_time_without_news_is_told_so_that_a_display_can_say_it_lives(world):
-    class Silent(type(world.backend)):
-        def _say(self, key, state):
-            pass
-
-    world.backend = Silent(lambda *_: Outcome(polls=5, files={"out": b""}), world.clock)
+    world.behave(lambda task, _attempt: Outcome(polls=5, files={"out": b""}))
     world.drive(job_of(one("a")))
     assert any(isinstance(event, Tick) for event in world.events)
 

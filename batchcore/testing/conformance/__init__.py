@@ -20,14 +20,19 @@ import pytest
 
 # Before the groups are imported: a failed assertion then shows the values in it.
 for _group in (
+    "attaching",
+    "canceling",
     "dependencies",
     "exits",
     "limits",
     "logs",
     "mounts",
     "outputs",
+    "refusals",
+    "release",
     "resources",
     "retries",
+    "scale",
     "secrets",
     "states",
     "submission",
@@ -36,14 +41,19 @@ for _group in (
     pytest.register_assert_rewrite(f"{__name__}.{_group}")
 pytest.register_assert_rewrite("batchcore.testing.opened", "batchcore.testing.trial")
 
+from batchcore.testing.conformance.attaching import Attaching  # noqa: E402 - see above
+from batchcore.testing.conformance.canceling import Canceling  # noqa: E402 - see above
 from batchcore.testing.conformance.dependencies import Dependencies  # noqa: E402 - see above
 from batchcore.testing.conformance.exits import Exits  # noqa: E402 - see above
 from batchcore.testing.conformance.limits import Limits  # noqa: E402 - see above
 from batchcore.testing.conformance.logs import Logs  # noqa: E402 - see above
 from batchcore.testing.conformance.mounts import Mounts  # noqa: E402 - see above
 from batchcore.testing.conformance.outputs import Outputs  # noqa: E402 - see above
+from batchcore.testing.conformance.refusals import Refusals  # noqa: E402 - see above
+from batchcore.testing.conformance.release import Release  # noqa: E402 - see above
 from batchcore.testing.conformance.resources import Resources  # noqa: E402 - see above
 from batchcore.testing.conformance.retries import Retries  # noqa: E402 - see above
+from batchcore.testing.conformance.scale import Scale  # noqa: E402 - see above
 from batchcore.testing.conformance.secrets import Secrets  # noqa: E402 - see above
 from batchcore.testing.conformance.states import States  # noqa: E402 - see above
 from batchcore.testing.conformance.submission import Submission  # noqa: E402 - see above
@@ -51,14 +61,19 @@ from batchcore.testing.conformance.worker import Worker  # noqa: E402 - see abov
 
 
 class BackendConformance(
+    Attaching,
+    Canceling,
     Dependencies,
     Exits,
     Limits,
     Logs,
     Mounts,
     Outputs,
+    Refusals,
+    Release,
     Resources,
     Retries,
+    Scale,
     Secrets,
     States,
     Submission,

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from batchcore.backend import TaskUpdate
+from batchcore.testing.deadline import says
 from batchcore.testing.subject import Subject
 from batchcore.testing.trial import Trial
 
+__all__ = ["Group", "end_of", "says"]
 
-def says(contract: str, happened: object) -> str:
-    """Return the message of a failed assertion: the promise, and what was seen instead."""
-    return f"\ncontract: {contract}\nhappened: {happened}"
+
+def end_of(update: TaskUpdate) -> TaskUpdate:
+    """Return an update as far as it must not change once the attempt has ended."""
+    return replace(update, detail="", native="", node="")
 
 
 class Group:
