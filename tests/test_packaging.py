@@ -57,7 +57,15 @@ def test_wheel_holds_one_typed_package_and_no_tests(
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {package}
     assert f"{package}/py.typed" in names
-    assert not [name for name in names if "tests" in name.split("/")]
+    own = [name for name in names if not name.startswith("batchcore/scaffold/templates/")]
+    assert not [name for name in own if "tests" in name.split("/")]
+
+
+def test_core_wheel_holds_the_files_that_init_writes(tmp_path: Path) -> None:
+    templates = ROOT / "batchcore/scaffold/templates"
+    wanted = {p.relative_to(ROOT).as_posix() for p in templates.rglob("*") if p.is_file()}
+    with zipfile.ZipFile(build(ROOT, "wheel", tmp_path)) as wheel:
+        assert wanted <= set(wheel.namelist())
 
 
 def test_core_sdist_holds_no_backend(tmp_path: Path) -> None:
@@ -78,6 +86,8 @@ def test_every_backend_uses_the_same_door() -> None:
     }
     assert declared == {
         "azure": "batchcore_azure.plugin",
+        "fault": "batchcore.testing.fault_plugin",
         "local-docker": "batchcore_localdocker.plugin",
         "local-process": "batchcore.local.plugin",
+        "memory": "batchcore.testing.memory_plugin",
     }

@@ -13,6 +13,7 @@ VERBS = {
     "fetch": ("batchcore.cli.fetch:fetch", "Verify and copy the collected files."),
     "cancel": ("batchcore.cli.cancel:cancel", "Stop a run, or some of its tasks."),
     "clean": ("batchcore.cli.clean:clean", "Delete what a run left; results stay."),
+    "init": ("batchcore.cli.init:init", "Write the project of a new backend."),
     "backends": ("batchcore.cli.backends:backends", "List and describe the backends."),
     "config": ("batchcore.cli.config:config", "Show the settings and where they come from."),
 }

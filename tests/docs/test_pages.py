@@ -2,7 +2,8 @@
 
 A page is read from top to bottom in a directory of its own. A block after a line such as
 "`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job or,
-in a `batchcore.toml`, as settings, ``console`` runs what stands behind ``$`` and compares the
+in a `batchcore.toml`, as settings. A block that is called like a file which a command wrote must
+be a part of it. ``console`` runs what stands behind ``$`` and compares the
 output, in which ``…`` is anything. What needs containers or an account, or changes this
 installation, is checked and not run. What cannot be checked here is `UNCHECKED`.
 """
@@ -85,7 +86,11 @@ def check_command(line: str, cwd: Path, place: str) -> str | None:
     elif words[0] == "pip":
         paths = [path for flag, path in itertools.pairwise(words) if flag == "-e"]
         assert paths, f"{place}: what is installed?"
-        assert all((ROOT / path / "pyproject.toml").exists() for path in paths), place
+        folders = [path.partition("[")[0] for path in paths]
+        assert all(
+            any((start / folder / "pyproject.toml").exists() for start in (ROOT, cwd))
+            for folder in folders
+        ), place
     elif words[0] in ELSEWHERE:
         return None
     elif words[:2] == ["python", "-m"]:
@@ -110,9 +115,17 @@ def check_console(text: str, cwd: Path, place: str) -> None:
             assert re.fullmatch(pattern, shown, re.DOTALL), f"{place}: {line}\n{shown}"
 
 
+def written_by_init(cwd: Path) -> set[str]:
+    """Return the files of the projects that a page's ``batchcore init`` has written."""
+    return {str(file.relative_to(cwd)) for file in cwd.glob("batchcore-*/**/*")}
+
+
 def check(block: Block, cwd: Path) -> None:
     """Do with a block what its language asks for."""
     assert block.language in LANGUAGES, f"{block.place}: what is {block.language!r}?"
+    if block.file and block.file in written_by_init(cwd):
+        assert block.text in (cwd / block.file).read_text(), f"{block.place}: not in {block.file}"
+        return
     if block.file:
         (cwd / block.file).parent.mkdir(parents=True, exist_ok=True)
         (cwd / block.file).write_text(block.text)

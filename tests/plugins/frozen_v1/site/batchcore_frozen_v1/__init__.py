@@ -1,0 +1,1 @@
+"""The batchcore backend `frozen-v1`."""
