@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "batchcore"
-PLUGINS = tuple(sorted(ROOT.glob("backends/*/batchcore_*")))
+PLUGINS = tuple(
+    sorted([*ROOT.glob("backends/*/batchcore_*"), *ROOT.glob("examples/plugins/*/batchcore_*")])
+)
 
 # From the top of the house to its ground. A room is a module, or a package with all that is in
 # it, and may import itself and the layers below its own, not its neighbours. A new room must be
@@ -22,7 +24,7 @@ LAYERS = (
     ("__main__", "compat"),
     ("cli",),
     ("report",),
-    ("manage", "start"),
+    ("manage", "scaffold", "start"),
     ("signals",),
     ("driver",),
     ("ledger",),
@@ -39,7 +41,7 @@ LAYERS = (
     ("command", "names", "paths", "units"),
     ("credentials", "shape"),
     ("patience",),
-    ("clock", "crash", "errors", "states"),
+    ("clock", "crash", "errors", "lazy", "states"),
 )
 
 # Nobody in the core imports these: a backend is found by its entry point, and the conformance kit
