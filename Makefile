@@ -6,10 +6,11 @@ BACKEND = local-process
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench format clean
+.PHONY: help demo test lint types bench parity format clean
 
 py := $(VENV)/bin/python
-projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml
+projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml \
+	examples/plugins/batchcore-slurm/pyproject.toml
 demos := local-process local-docker azure-emulated
 # pip cannot resolve the distributions one by one while they are not published.
 install := $(py) -m pip install --quiet --disable-pip-version-check \
@@ -17,6 +18,7 @@ install := $(py) -m pip install --quiet --disable-pip-version-check \
 for-local-process :=
 for-local-docker := -e backends/localdocker
 for-azure-emulated := -e "backends/azure[emulator]"
+for-slurm := -e examples/plugins/batchcore-slurm
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -38,10 +40,11 @@ else
 	@$(py) examples/sum_of_powers/controller.py --backend $(BACKEND)
 endif
 
-# Without an engine, an image or Azurite the tests still run; those that need one say so.
+# Without an engine, an image, Azurite or a cluster the tests still run; those that need one say so.
 test: $(VENV)/.dev-installed  ## set up everything and run the tests; ARGS="-k name" goes to pytest
 	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
 	@$(py) tools/azurite.py || true
+	@$(py) tools/slurm.py || true
 	@$(py) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## check style and formatting
@@ -54,6 +57,9 @@ types: $(VENV)/.dev-installed  ## check types
 # A figure of a machine that is busy with something else says little.
 bench: $(VENV)/.dev-installed  ## measure; ARGS="--only planning" measures one thing
 	@$(py) benchmarks/main.py $(ARGS)
+
+parity: $(VENV)/.dev-installed  ## hold every backend to the contract and write docs/parity.md
+	@$(py) tools/parity.py
 
 format: $(VENV)/.dev-installed  ## rewrite the files in the project's style
 	@$(py) -m ruff check --fix .
@@ -78,5 +84,5 @@ $(demos:%=$(VENV)/.demo-%-installed): $(VENV)/.demo-%-installed: $(VENV)/.create
 
 $(VENV)/.dev-installed: $(VENV)/.created $(projects) examples/sum_of_powers/requirements.txt requirements-dev.txt
 	@echo "installing batchcore and its development tools into $(VENV)" >&2
-	@$(install) $(for-local-docker) $(for-azure-emulated) -r requirements-dev.txt >&2
+	@$(install) $(for-local-docker) $(for-azure-emulated) $(for-slurm) -r requirements-dev.txt >&2
 	@touch $@ $(demos:%=$(VENV)/.demo-%-installed)

@@ -6,7 +6,6 @@ controller that only builds a job start quickly.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,12 +65,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("batchcore")
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    from batchcore.lazy import attribute
+
+    return attribute(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

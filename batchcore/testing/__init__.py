@@ -7,8 +7,9 @@ tests. Nothing else in the core imports it. The names are imported when they are
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from batchcore.lazy import attribute
 
 if TYPE_CHECKING:
     from batchcore.testing.clock import FakeClock, ImpatientClock
@@ -72,12 +73,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module at first use."""
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:
