@@ -12,6 +12,8 @@ import os
 import signal
 import threading
 
+__all__ = ["POINTS", "VARIABLE", "reach"]
+
 VARIABLE = "BATCHCORE_CRASH_AT"
 
 POINTS = (

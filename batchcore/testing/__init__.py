@@ -2,7 +2,8 @@
 
 Shipped, because a pipeline that is tested offline needs the same parts as this project's own
 tests. Nothing else in the core imports it. The names are imported when they are first used: only
-`BackendConformance`, `PluginInstaller` and `install_plugin` need pytest, the extra ``testing``.
+`BackendConformance`, `Trial`, `PluginInstaller` and `install_plugin` need pytest, the extra
+``testing``.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from batchcore.testing.faultproxy import Fault, FaultProxy, fault_proxy
     from batchcore.testing.jobs import diamond, failing, hello, many
     from batchcore.testing.memory import MemoryBackend, take_machine
+    from batchcore.testing.opened import Opened
     from batchcore.testing.outcome import Behaviour, Execution, Outcome, Work, succeed
     from batchcore.testing.plugins import PluginInstaller, install_plugin
     from batchcore.testing.subject import Subject
+    from batchcore.testing.trial import Trial
 
 __all__ = [
     "BackendConformance",
@@ -31,9 +34,11 @@ __all__ = [
     "FaultProxy",
     "ImpatientClock",
     "MemoryBackend",
+    "Opened",
     "Outcome",
     "PluginInstaller",
     "Subject",
+    "Trial",
     "Work",
     "diamond",
     "execute",
@@ -55,9 +60,11 @@ _HOMES = {
     "FaultProxy": "faultproxy",
     "ImpatientClock": "clock",
     "MemoryBackend": "memory",
+    "Opened": "opened",
     "Outcome": "outcome",
     "PluginInstaller": "plugins",
     "Subject": "subject",
+    "Trial": "trial",
     "Work": "outcome",
     "diamond": "jobs",
     "execute": "command",

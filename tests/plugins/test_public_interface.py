@@ -15,6 +15,7 @@ import pytest
 
 MODULES = (
     "batchcore.backend",
+    "batchcore.crash",
     "batchcore.errors",
     "batchcore.hookspecs",
     "batchcore.local",

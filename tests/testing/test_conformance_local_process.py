@@ -8,9 +8,7 @@ import signal
 import pytest
 
 from batchcore.clock import SystemClock
-from batchcore.testing.conformance import BackendConformance
-from batchcore.testing.opened import Opened
-from batchcore.testing.subject import Subject
+from batchcore.testing import BackendConformance, Opened, Subject
 
 
 def lose(run: Opened, task_id: str) -> None:

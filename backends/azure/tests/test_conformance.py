@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchcore.testing.conformance import BackendConformance
-from batchcore.testing.opened import Opened
-from batchcore.testing.subject import Subject
+from batchcore.testing import BackendConformance, Opened, Subject
 from batchcore_azure.emulator.azurite import Storage
 from batchcore_azure.emulator.cloud import Emulator
 from batchcore_azure.emulator.machines import RunSettings

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchcore.testing.conformance import BackendConformance
-from batchcore.testing.opened import Opened
-from batchcore.testing.subject import Subject
+from batchcore.testing import BackendConformance, Opened, Subject
 
 if TYPE_CHECKING:
     import docker

@@ -16,30 +16,13 @@ contract.
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
 # Before the groups are imported: a failed assertion then shows the values in it.
-for _group in (
-    "attaching",
-    "canceling",
-    "dependencies",
-    "exits",
-    "limits",
-    "logs",
-    "mounts",
-    "outputs",
-    "refusals",
-    "release",
-    "resources",
-    "retries",
-    "scale",
-    "secrets",
-    "states",
-    "submission",
-    "worker",
-):
-    pytest.register_assert_rewrite(f"{__name__}.{_group}")
-pytest.register_assert_rewrite("batchcore.testing.opened", "batchcore.testing.trial")
+for _group in pkgutil.iter_modules(__path__):
+    pytest.register_assert_rewrite(f"{__name__}.{_group.name}")
 
 from batchcore.testing.conformance.attaching import Attaching  # noqa: E402 - see above
 from batchcore.testing.conformance.canceling import Canceling  # noqa: E402 - see above

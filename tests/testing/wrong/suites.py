@@ -9,10 +9,13 @@ import pytest
 
 from backends import WRONG, DeclaresWhatItCannot, Right
 from batchcore.clock import SystemClock
-from batchcore.testing.conformance import BackendConformance
-from batchcore.testing.opened import Opened
-from batchcore.testing.plugins import PluginInstaller, install_plugin  # noqa: F401 - a fixture
-from batchcore.testing.subject import Subject
+from batchcore.testing import (
+    BackendConformance,
+    Opened,
+    PluginInstaller,
+    Subject,
+    install_plugin,  # noqa: F401 - a fixture
+)
 
 PLUGIN = """
 from batchcore.backend import BackendSpec, NATIVE
