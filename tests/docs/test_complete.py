@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcore.backend import FEATURES, Backend
+from batchcore.backend import Backend
 from batchcore.errors import CODES
 from batchcore.plugins import FIRST_PARTY, Plugins
 from batchcore.testing import Subject
@@ -54,21 +54,6 @@ def test_every_room_of_the_house_is_described() -> None:
     azure, _, emulator = backends.partition("`emulator` is a house of its own")
     assert described(azure) == rooms(AZURE) - {"emulator"}
     assert described(emulator) == rooms(AZURE / "emulator")
-
-
-@pytest.mark.parametrize("backend", ["local-process", "local-docker", "azure", "memory"])
-def test_the_table_of_capabilities_is_true(backend: str) -> None:
-    text = (ROOT / "docs/backends.md").read_text()
-    rows = [
-        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
-    header = next(row for row in rows if row[0] == "feature")
-    column = header.index(backend)
-    table = {row[0]: row[column] for row in rows if row[0] in FEATURES}
-    spec = Plugins().spec(backend)
-    assert table == {name: spec.capability(name).level for name in FEATURES}
 
 
 @pytest.mark.parametrize("backend", FIRST_PARTY)

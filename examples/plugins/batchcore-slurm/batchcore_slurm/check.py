@@ -28,7 +28,10 @@ def check_plan(slurm: Slurm, plan: Plan, settings: SlurmSettings) -> Check:
     ]
     notes = []
     if settings.containers == "none" and any(task.image for task in plan.tasks):
-        notes.append("slurm runs the commands on the nodes as they are, not in an image")
+        notes.append(
+            "slurm runs the commands on the nodes as they are, not in an image; its options "
+            "containers and image_paths say otherwise"
+        )
     return Check(problems=problems, notes=notes)
 
 
