@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ def _docker_problem() -> str | None:
     except (DockerException, OSError) as error:
         return f"no Docker daemon answers at {host}: {error}"
     return None
+
+
+def pytest_configure() -> None:
+    """Let children end by Ctrl-C, though whoever runs the tests in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
