@@ -1,13 +1,16 @@
 """The project of a third-party backend, written as files that work as they are.
 
 ``templates`` holds them as plain text, a directory for each style beside what both have in
-common. In them the backend is called ``new-place``.
+common. In them the backend is called ``new-place``, and ``LOWEST`` stands for the version of this
+batchcore, the lowest that such a project is known to work with.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -30,6 +33,7 @@ def project_files(name: str, style: Style) -> dict[str, str]:
         "new-place": name,
         "new_place": name.replace("-", "_"),
         "NewPlace": "".join(word.capitalize() for word in name.split("-")),
+        "LOWEST": version("batchcore").partition("+")[0],
     }
     found = {}
     for part in ("common", style):
@@ -41,7 +45,10 @@ def project_files(name: str, style: Style) -> dict[str, str]:
 
 
 def write_project(directory: Path, texts: Mapping[str, str]) -> None:
-    """Write a project into a directory that is not there yet, or empty: whole or not at all.
+    """Write a project into a directory that is not there yet, or empty.
+
+    A new directory appears whole or not at all. An empty one gets the files one after the other,
+    and after an error none; only a kill in between leaves some of them.
 
     Raises `UsageError` where there is something already, and where nothing can be written.
     """
@@ -66,8 +73,11 @@ def _write(directory: Path, texts: Mapping[str, str]) -> None:
             (new / name).write_text(text, encoding="utf-8")
         if there:
             # It may be somebody's current directory, which a rename would take from under them.
-            for path in new.iterdir():
-                path.rename(directory / path.name)
+            with ExitStack() as moved_back:
+                for path in list(new.iterdir()):
+                    moved = path.rename(directory / path.name)
+                    moved_back.callback(moved.rename, path)
+                moved_back.pop_all()
         else:
             new.rename(directory)
 
