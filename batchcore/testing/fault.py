@@ -64,6 +64,7 @@ class FaultBackend(Backend):
         self._held: list[tuple[float, TaskUpdate]] = []
         self._failed: set[tuple[str, int]] = set()
         self._canceled: set[str] = set()
+        self._stopping: list[str] = []
         self._calls: dict[str, count[int]] = defaultdict(count)
 
     def check(self, plan: Plan) -> Check:
@@ -176,9 +177,10 @@ class FaultBackend(Backend):
         self._cursor = snapshot.cursor
         for update in snapshot.updates:
             self._hold(self._as_fated(update))
-        stopping = [u.task_id for u in snapshot.updates if self._is_to_stop(u)]
-        if stopping:
-            inner.cancel(run, stopping)
+        self._stopping += [u.task_id for u in snapshot.updates if self._is_to_stop(u)]
+        if self._stopping:
+            inner.cancel(run, self._stopping)
+            self._stopping = []
         if not snapshot.updates and not inner.notifies:
             self._clock.sleep(wait)
 

@@ -26,7 +26,8 @@ class Fault(Struct, frozen=True, kw_only=True):
     `skip` that do not. The kinds: ``status`` answers with `status` and `headers` and passes
     nothing on; ``refuse`` breaks off before anything is passed on; ``lose`` passes on and breaks
     off without the answer; ``cut`` breaks off after half of the body; ``short`` says that the
-    half was all; ``flip`` alters one byte.
+    half was all; ``flip`` alters one byte,
+    where there is any.
     """
 
     kind: Literal["status", "refuse", "lose", "cut", "short", "flip"]
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._break_off()
             return
         half = len(content) // 2
-        if kind == "flip":
+        if kind == "flip" and content:
             content = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
         elif kind == "short":
             content, length = content[:half], half

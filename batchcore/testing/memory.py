@@ -150,6 +150,7 @@ class MemoryBackend(Backend):
                 self._live.pop(key).execution.close()
             place.remove()
             self._known = {key for key in self._known if key[0] != run.run_id}
+            self._said.pop(run.run_id, None)
             self.released = True
         return [f"prefix {place.url}"]
 

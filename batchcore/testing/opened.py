@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from batchcore.backend import (
-    Backend,
     RunContext,
     Stream,
     TaskFiles,
@@ -18,6 +17,7 @@ from batchcore.clock import SystemClock
 from batchcore.start import Prepared
 from batchcore.states import TaskState
 from batchcore.testing.deadline import Deadline, says
+from batchcore.testing.patient import PatientBackend
 from batchcore.testing.subject import Subject
 from batchcore.transfer.stage import stage
 
@@ -27,7 +27,8 @@ _SHOWN = 20
 class Opened:
     """A run that is staged and not submitted; `backend` and `context` are what the driver has.
 
-    `updates` are all that `poll` has said so far, in its order.
+    A call that fails with a transient error is made again, as the driver does. `updates` are all
+    that `poll` has said so far, in its order.
     """
 
     def __init__(self, prepared: Prepared, subject: Subject) -> None:
@@ -36,7 +37,7 @@ class Opened:
         self._subject = subject
         self._cursor = ""
         self._clock = SystemClock()
-        self.backend: Backend = prepared.backend
+        self.backend = PatientBackend(prepared.backend, subject.pause)
         self.context = RunContext(
             run_id=prepared.run_id, plan=prepared.plan, directory=prepared.directory
         )
@@ -48,7 +49,11 @@ class Opened:
         store = self.backend.store(self.context)
         self.context = msgspec.structs.replace(self.context, store=store)
         files = {file.key: file for task in self.context.plan.tasks for file in task.files}
-        stage(files.values(), store, {}, lambda _key, _file: None, self.backend.filesystem)
+        self.backend.repeat(
+            lambda: stage(
+                files.values(), store, {}, lambda _key, _file: None, self.backend.filesystem
+            )
+        )
 
     def attempt(self, task_id: str, number: int = 1) -> TaskSubmission:
         """Return an attempt of a task, as `submit`, `read_log` and `outputs` take it."""
@@ -111,6 +116,21 @@ class Opened:
             deadline.hold("live_logs: stdout and stderr can be read while the task runs", data)
             self.poll()
 
+    def until_begun(self, task_id: str, wanted: bytes) -> bytes:
+        """Poll until a task that may be short has begun; return its log so far, where it shows.
+
+        Where a log can be read while the task runs it then has the bytes `wanted`; elsewhere the
+        task runs, or it has ended already.
+        """
+        if self._prepared.spec.capability("live_logs").level != "unsupported":
+            return self.until_written(task_id, wanted)
+        self.until(
+            lambda u: u.state is TaskState.RUNNING or u.state.final,
+            "poll: a task that runs is said to be running, or to have ended",
+            task_id,
+        )
+        return b""
+
     def end_of(self, task_id: str, number: int = 1) -> TaskUpdate:
         """Poll until an attempt has ended, and return its last update."""
         return self.until(
@@ -119,13 +139,15 @@ class Opened:
             task_id,
         )
 
-    def log(self, task_id: str, stream: Stream = "stdout", number: int = 1) -> bytes:
+    def log(
+        self, task_id: str, stream: Stream = "stdout", number: int = 1, offset: int = 0
+    ) -> bytes:
         """Read the log of an ended attempt, chunk by chunk, until it says that it is complete."""
         data = b""
         deadline = Deadline(self._subject.seconds)
         while True:
             chunk = self.backend.read_log(
-                self.context, self.attempt(task_id, number), stream, len(data)
+                self.context, self.attempt(task_id, number), stream, offset + len(data)
             )
             data += chunk.data
             if chunk.complete and not chunk.data:
@@ -142,7 +164,8 @@ class Opened:
         """Close the backend and open it again, as another command would; nothing is remembered."""
         self.backend.close()
         settings, name = self._prepared.settings.backend, self._prepared.spec.name
-        self.backend = self._prepared.plugins.create(name, settings)
+        backend = self._prepared.plugins.create(name, settings)
+        self.backend = PatientBackend(backend, self._subject.pause)
         self._cursor = ""
         self.updates.clear()
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from batchcore.backend import FEATURES, BackendSpec, Capability
+from batchcore.backend import FEATURES, BackendSpec, Capability, RunContext
 from batchcore.clock import SystemClock
 from batchcore.crash import VARIABLE
 from batchcore.events import Observer
 from batchcore.jobfile import dump_job
-from batchcore.manage import clean_run
+from batchcore.manage import open_backend
 from batchcore.model import Job, Task
 from batchcore.plugins import Plugins
 from batchcore.run import Run
 from batchcore.start import Options, Prepared, drive, prepare
-from batchcore.testing.clock import ImpatientClock
-from batchcore.testing.deadline import Deadline
+from batchcore.testing.deadline import Deadline, DriverClock, says
 from batchcore.testing.opened import Opened
+from batchcore.testing.patient import PatientBackend
 from batchcore.testing.subject import Subject
 
 
@@ -40,6 +40,7 @@ class Trial:
         self.here = here
         self.directory = here / "run"
         self._stack = ExitStack()
+        self._to_clean: set[Path] = set()
 
     @property
     def spec(self) -> BackendSpec:
@@ -74,9 +75,13 @@ class Trial:
         return self.drive(self.prepare(*tasks, **fields), observers)
 
     def drive(self, prepared: Prepared, observers: Iterable[Observer] = ()) -> Run:
-        """Drive a job that is prepared to its end."""
-        self._stack.callback(self._clean, prepared.directory)
-        return drive(prepared, observers, clock=ImpatientClock(self.subject.pause))
+        """Drive a job that is prepared to its end; what it leaves goes when the test ends.
+
+        Fails when nothing was told of its tasks for as long as the subject may take.
+        """
+        self._clean_later(prepared.directory)
+        clock = DriverClock(self.subject.pause, self.subject.seconds)
+        return drive(prepared, [*observers, clock.observe], clock=clock)
 
     def open(self, *tasks: Task, **fields: Any) -> Opened:
         """Return the run of such a job, staged and not submitted, to call its backend directly.
@@ -97,7 +102,6 @@ class Trial:
         """
         file = self.write_job(*tasks, **fields)
         options = ["--backend", self.subject.backend, "--dir", str(self.directory)]
-        self._stack.callback(self._clean, self.directory)
         return self.python("-m", "batchcore", "run", str(file), *options, crash_at=crash_at)
 
     def write_job(self, *tasks: Task, **fields: Any) -> Path:
@@ -107,16 +111,25 @@ class Trial:
         return file
 
     def python(self, *words: str, crash_at: str = "") -> subprocess.CompletedProcess[str]:
-        """Run this Python with these words in a process of its own, to its end."""
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=self.here,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: crash_at},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=self.subject.seconds,
-        )
+        """Run this Python with these words in a process of its own, to its end.
+
+        A run that it leaves in `directory` is released when the test ends.
+        """
+        self._clean_later(self.directory)
+        try:
+            return subprocess.run(
+                [sys.executable, *words],
+                cwd=self.here,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: crash_at},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=self.subject.seconds,
+            )
+        except subprocess.TimeoutExpired as exc:
+            said = f"not within {exc.timeout} s, but it said {exc.stdout!r} and {exc.stderr!r}"
+            contract = "a run in a process of its own comes to its end"
+            raise AssertionError(says(contract, said)) from None
 
     def until(self, happened: Callable[[], bool], contract: str) -> None:
         """Wait until something has happened; fail with what the contract says if it never does."""
@@ -129,8 +142,16 @@ class Trial:
         """Release what was opened, and what runs have left."""
         self._stack.close()
 
+    def _clean_later(self, directory: Path) -> None:
+        if directory not in self._to_clean:
+            self._to_clean.add(directory)
+            self._stack.callback(self._clean, directory)
+
     def _clean(self, directory: Path) -> None:
-        if (directory / "job.json").exists():
-            run = Run.load(directory)
-            if run.state != "running":
-                clean_run(run, dry_run=False)
+        """Release a run, also one that nobody has brought to its end."""
+        if not (directory / "job.json").exists():
+            return
+        run = Run.load(directory)
+        context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory)
+        with open_backend(run) as backend:
+            PatientBackend(backend, self.subject.pause).release(context, dry_run=False)

@@ -47,6 +47,20 @@ def test_no_promise_is_said_to_be_broken() -> None:
     assert re.findall(r"\| (no|\?) \|", found) == []
 
 
+def test_a_run_that_writes_no_report_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(parity.sys, "executable", "true")
+    with pytest.raises(SystemExit, match=r"a/suite\.py: pytest ended with 0 and wrote no report"):
+        parity.run("a/suite.py")
+
+
+def test_a_page_is_written_only_of_promises_that_were_kept(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(parity, "PAGE", tmp_path / "parity.md")
+    monkeypatch.setattr(parity, "run", lambda suite: {"test_a": "no" if "azure" in suite else "-"})
+    with pytest.raises(SystemExit, match="the kit failed on azure"):
+        parity.main()
+    assert not parity.PAGE.exists()
+
+
 def test_every_suite_is_there() -> None:
     assert [suite for suite in parity.SUITES.values() if not (ROOT / suite).exists()] == []
 

@@ -21,13 +21,14 @@ MODULES = (
     "batchcore.local",
     "batchcore.plan",
     "batchcore.states",
+    "batchcore.testing",
     "batchcore.transfer",
 )
-SUBJECT = "batchcore.testing.Subject"
 WRITTEN = (
     "batchcore.backend.Backend.",
     "batchcore.local.ProcessRunner.",
     "batchcore.local.Runner.",
+    "batchcore.testing.Execution.",
 )
 HOOKS = "batchcore.hookspecs."
 
@@ -39,7 +40,6 @@ def interface() -> dict[str, list[str]]:
         module = importlib.import_module(name)
         for public in module.__all__:
             found.update(_shapes(f"{name}.{public}", getattr(module, public)))
-    found.update(_shapes(SUBJECT, importlib.import_module("batchcore.testing").Subject))
     return dict(sorted(found.items()))
 
 

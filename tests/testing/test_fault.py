@@ -15,7 +15,7 @@ import pytest
 
 from batchcore.backend import RunContext, TaskSubmission
 from batchcore.clock import SystemClock
-from batchcore.errors import JobError, SettingsError
+from batchcore.errors import BackendError, JobError, SettingsError
 from batchcore.events import Event, Note, TaskChanged
 from batchcore.jobfile import dump_job
 from batchcore.model import Job, Task
@@ -23,7 +23,7 @@ from batchcore.plan import plan_job
 from batchcore.run import Run
 from batchcore.start import Options, drive, prepare
 from batchcore.states import FailureReason, TaskState
-from batchcore.testing import FakeClock, failing, hello, many
+from batchcore.testing import FakeClock, MemoryBackend, Outcome, failing, hello, many
 from batchcore.testing.fault import FaultBackend
 from batchcore.testing.fault_settings import FaultSettings, fate
 
@@ -96,6 +96,33 @@ def test_the_first_attempts_fail_for_want_of_an_image(run, inner) -> None:
     assert (ended.state, ended.task("hello").attempt) == ("succeeded", 3)
     seen = [e.reason for e in events if isinstance(e, TaskChanged) and e.reason]
     assert seen == [FailureReason.IMAGE] * 2
+
+
+class _DeafOnce(MemoryBackend):
+    """Does not answer the first time that a task is to be canceled."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: Outcome(polls=100))
+        self._asked = False
+
+    def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
+        if not self._asked:
+            self._asked = True
+            raise BackendError("no answer", transient=True)
+        super().cancel(run, task_ids)
+
+
+def test_a_preemption_that_was_not_accepted_is_tried_again(tmp_path: Path) -> None:
+    backend = FaultBackend(FaultSettings(inner="memory", preempt=1.0))
+    backend._made = _DeafOnce()
+    context = RunContext(run_id="deaf", plan=plan_job(hello()), directory=tmp_path)
+    backend.submit(context, [TaskSubmission(context.plan.tasks[0], 1)])
+    with pytest.raises(BackendError, match="no answer"):
+        backend.poll(context, "", 0)
+    told = [backend.poll(context, "", 0).updates[-1].reason for _ in range(3)]
+    assert told[-1] is FailureReason.PREEMPTED
+    backend.release(context, dry_run=False)
+    backend.close()
 
 
 def test_a_failure_of_the_task_itself_is_told_as_it_is(run) -> None:

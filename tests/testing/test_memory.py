@@ -118,6 +118,15 @@ def test_no_more_tasks_run_than_there_are_slots(tmp_path: Path) -> None:
     backend.release(context, dry_run=False)
 
 
+def test_a_run_that_was_released_is_forgotten(tmp_path: Path) -> None:
+    backend = MemoryBackend()
+    context = RunContext(run_id="released", plan=plan_job(hello()), directory=tmp_path)
+    backend.submit(context, [TaskSubmission(context.plan.tasks[0], 1)])
+    assert backend.poll(context, "", 0).updates
+    backend.release(context, dry_run=False)
+    assert not backend.poll(context, "", 0).updates
+
+
 def test_another_backend_knows_what_has_ended(tmp_path: Path) -> None:
     context = RunContext(run_id="ended", plan=plan_job(hello()), directory=tmp_path)
     first, second = MemoryBackend(), MemoryBackend()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Sequence
 
 import pytest
 
-from batchcore.model import Resource, Task
+from batchcore.model import Output, Resource, Task
 from batchcore.states import TaskState
 from batchcore.testing.conformance.group import Group, end_of, says
 from batchcore.testing.opened import Opened
 from batchcore.testing.trial import Trial
+from batchcore.transfer.collect import open_tree
 
 _UUID = "cat /proc/sys/kernel/random/uuid"
 _AGAIN = "every method may be called again from a process that has only the run context"
@@ -24,15 +26,22 @@ class Attaching(Group):
 
     def test_what_has_ended_stays_as_it_was(self, trial: Trial) -> None:
         trial.needs("survives_controller")
-        run = trial.open(Task("good", shell=_UUID), Task("bad", shell=f"{_UUID}; exit 3"))
+        output = Output("out", when="always")
+        run = trial.open(
+            Task("good", shell=f"{_UUID} | tee out", outputs=[output]),
+            Task("bad", shell=f"{_UUID} | tee out; exit 3", outputs=[output]),
+        )
         run.submit()
         names = ("good", "bad")
         ends = {name: end_of(run.end_of(name)) for name in names}
         logs = {name: run.log(name) for name in names}
-        files = {name: run.files(name) for name in names}
+        assert {name: _left(run, name) for name in names} == logs, says(
+            "outputs: the tree holds what the task's output patterns match", logs
+        )
         run.reopen()
         assert {name: run.log(name) for name in names} == logs, says(f"read_log: {_AGAIN}", logs)
-        assert {name: run.files(name) for name in names} == files, says(f"outputs: {_AGAIN}", files)
+        files = {name: _left(run, name) for name in names}
+        assert files == logs, says(f"outputs: {_AGAIN}", (files, logs))
         run.submit()
         known = {update.task_id for update in run.poll_all()}
         assert known == set(names), says(
@@ -96,6 +105,19 @@ class Attaching(Group):
                 assert run.log(task.id).startswith(logs[task.id]), says(_ADOPTED, logs[task.id])
                 attempts = run.attempts(task.id)
                 assert [attempt["attempt"] for attempt in attempts] == [1], says(_ADOPTED, attempts)
+
+
+def _left(run: Opened, task_id: str) -> bytes:
+    """Return what is in the one output of an ended task."""
+
+    def content() -> bytes:
+        tree = open_tree(run.files(task_id).tree, run.backend.filesystem)
+        with tempfile.TemporaryFile() as file:
+            tree.copy("out", file)
+            file.seek(0)
+            return file.read()
+
+    return run.backend.repeat(content)
 
 
 def _logs(trial: Trial, tasks: Sequence[Task]) -> dict[str, bytes]:

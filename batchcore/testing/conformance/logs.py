@@ -40,9 +40,8 @@ class Logs(Group):
             "read_log: each stream by its name", f"stdout is {whole!r}, stderr is {other!r}"
         )
         for offset in (0, 1, 5, 9, 10, 11, 5 * _MIB):
-            chunk = opened.backend.read_log(opened.context, opened.attempt("a"), "stdout", offset)
-            assert chunk.data == whole[offset:], says(_OFFSETS, f"from {offset}: {chunk}")
-            assert chunk.complete, says("LogChunk: complete when the stream will not grow", chunk)
+            rest = opened.log("a", offset=offset)
+            assert rest == whole[offset:], says(_OFFSETS, f"from {offset}: {rest!r}")
 
     def test_a_long_log_comes_whole_in_chunks(self, trial: Trial) -> None:
         last = 450_000

@@ -64,8 +64,7 @@ class Release(Group):
         second = trial.open(task)
         first.submit()
         second.submit()
-        first.until_running("a")
-        second.until_running("a")
+        second.until_begun("a", b"ready\n")
         first.release()
         end = second.end_of("a")
         assert end.state is TaskState.SUCCEEDED, says(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Secrets(Group):
         shell = f'echo "$BATCHCORE_SECRETS_DIR"; {_DIGEST} > here; exec sleep 600'
         opened = trial.open(Task("a", shell=shell, outputs=["here"], secrets=[_NAME], grace=1))
         opened.submit()
-        opened.until_running("a")
+        seen = opened.until_begun("a", b"\n")
         places = [*_files_with(trial.directory), *_command_lines()]
         opened.backend.cancel(opened.context, ["a"])
         opened.end_of("a")
@@ -62,7 +63,11 @@ class Secrets(Group):
         assert not places, says(_NOWHERE, f"it is in {places}")
         said = [*map(repr, opened.updates), *opened.release(dry_run=True)]
         assert not [line for line in said if "CANARY" in line], says(_NOWHERE, "it was said")
-        file = Path(opened.log("a").decode().strip()) / _NAME
+        written = opened.log("a").decode().strip()
+        assert written or not seen, says(
+            "secrets: a task that has any finds BATCHCORE_SECRETS_DIR", f"it printed {seen!r}"
+        )
+        file = Path(written) / _NAME
         trial.until(
             lambda: not file.exists(),
             f"secrets: the file {file} is gone when the attempt has ended",
@@ -86,18 +91,19 @@ class Secrets(Group):
 
 
 def _files_with(directory: Path) -> Iterator[str]:
-    """Yield the files that have the value in them."""
-    for path in directory.rglob("*"):
-        if path.is_file() and b"CANARY" in path.read_bytes():
-            yield str(path)
+    """Return the files that have the value in them."""
+    # Unlike `rglob` this goes on where a directory vanishes on the way.
+    files = (Path(place, name) for place, _, names in os.walk(directory) for name in names)
+    return (str(path) for path in files if path.is_file() and _has_it(path))
 
 
 def _command_lines() -> Iterator[str]:
-    """Yield the processes of this machine that were told the value, where the system says."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            told = b"CANARY" in path.read_bytes()
-        except OSError:  # it has ended
-            continue
-        if told:
-            yield str(path)
+    """Return the processes of this machine that were told the value, where the system says."""
+    return (str(path) for path in Path("/proc").glob("[0-9]*/cmdline") if _has_it(path))
+
+
+def _has_it(path: Path) -> bool:
+    try:
+        return b"CANARY" in path.read_bytes()
+    except OSError:  # it is gone, or its process has ended
+        return False

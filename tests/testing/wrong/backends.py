@@ -37,12 +37,13 @@ class Right(LocalBackend):
     """Keeps the contract.
 
     `seconds` is how long a test may wait; what a wrong backend never does need not be waited for
-    as long.
+    as long. `by_waiting` says that it is caught because something never happens.
     """
 
     runner: ClassVar[type[ProcessRunner]] = ProcessRunner
     caught_by: ClassVar[str] = ""
     seconds: ClassVar[float] = 3.0
+    by_waiting: ClassVar[bool] = False
 
     def __init__(self, settings: LocalProcessSettings) -> None:
         super().__init__(self.runner(settings), settings.slots)
@@ -81,6 +82,7 @@ class ForgetsOtherProcesses(Right):
 
 class ForgetsTheTimeLimit(Right):
     caught_by = "test_a_task_that_takes_too_long_fails_with_timeout"
+    by_waiting = True
 
     def submit(self, run: RunContext, tasks: Sequence[TaskSubmission]) -> None:
         super().submit(run, [replace(s, task=replace(s.task, timeout=None)) for s in tasks])
@@ -194,6 +196,7 @@ class SkipsNews(Right):
     """Gives a cursor that lies beyond what was told."""
 
     caught_by = "test_a_cursor_loses_no_news"
+    by_waiting = True
 
     def poll(self, run: RunContext, cursor: str, wait: float) -> Snapshot:
         told = super().poll(run, cursor, wait)
@@ -269,6 +272,7 @@ class ReadsFromTheStart(Right):
 
 class ShowsLogsAtTheEnd(Right):
     caught_by = "test_a_log_can_be_read_while_the_task_runs"
+    by_waiting = True
 
     def read_log(
         self, run: RunContext, attempt: TaskSubmission, stream: Stream, offset: int
@@ -293,6 +297,7 @@ class SendsAllAtOnce(Right):
 
 class IgnoresCancel(Right):
     caught_by = "test_tasks_that_run_and_tasks_that_wait_are_canceled"
+    by_waiting = True
 
     def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
         pass
@@ -326,6 +331,7 @@ class LeaksADirectory(Right):
 
 class DeletesInADryRun(Right):
     caught_by = "test_a_dry_run_names_what_is_then_deleted_and_deletes_nothing"
+    by_waiting = True
 
     def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
         return super().release(run, dry_run=False)
@@ -456,6 +462,7 @@ class _NeverKills(ProcessRunner):
 class NeverKills(Right):
     runner = _NeverKills
     caught_by = "test_a_task_that_ignores_term_is_killed_after_its_grace"
+    by_waiting = True
 
 
 class _RunsEverything(ProcessRunner):

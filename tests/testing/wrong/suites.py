@@ -16,6 +16,7 @@ from batchcore.testing import (
     Subject,
     install_plugin,  # noqa: F401 - a fixture
 )
+from batchcore.testing.deadline import Deadline
 
 PLUGIN = """
 from batchcore.backend import BackendSpec, NATIVE
@@ -38,7 +39,9 @@ def batchcore_register_backend():
 def lose(run: Opened, task_id: str) -> None:
     """Kill the first attempt's processes at once, so that none can write down how it ended."""
     pid = run.context.directory / "work" / task_id / "1" / "control" / "pid"
+    deadline = Deadline(60.0)
     while not (pid.exists() and pid.read_text().endswith("\n")):
+        deadline.hold("local-process: a task that runs has a file with its pid", pid)
         SystemClock().sleep(0.01)
     os.killpg(int(pid.read_text()), signal.SIGKILL)
 
