@@ -1,8 +1,10 @@
 """Start a Slurm cluster of one node on this machine, for the tests of the slurm backend.
 
-The packages are Debian's; configuration, state and logs lie below one directory, and nothing
-listens beyond loopback. It outlives this script: `--stop` ends it. Nothing is done where it runs
-already, and nothing is enforced on tasks: this cluster has no cgroups and no accounting.
+The packages are Debian's; configuration, state and logs lie below one directory. The daemons listen
+on loopback alone where this machine's name stands for an address of it, as Debian sets it up; else
+on all addresses, where only who has root's munge key is obeyed. The cluster outlives this script:
+`--stop` ends it. Nothing is done where it runs already, and nothing is enforced on tasks: it has no
+cgroups and no accounting.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,12 +30,16 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 COMMAND_SECONDS = 20
 
+# By these, daemons listen where the machine's name points to (slurm.conf(5)).
+LOOPBACK_ONLY = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny"
+
 # Each choice is for tests: start at once, forget late, and give a small machine many slots.
 CONFIG = """\
 ClusterName=batchcore
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
+{listening}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -60,7 +67,7 @@ SlurmdParameters=config_overrides
 DefMemPerCPU=16
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory={memory}
+NodeName={host} NodeAddr={address} CPUs=16 RealMemory={memory}
 PartitionName=batch Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=short Nodes={host} MaxTime=1 State=UP
 PartitionName=urgent Nodes={host} PriorityTier=10 State=UP
@@ -101,18 +108,36 @@ def _configure(directory: Path, min_job_age: int) -> None:
     directory.chmod(0o755)
     key = directory / "munge.key"
     if not key.exists():
-        key.write_bytes(secrets.token_bytes(128))
-        key.chmod(0o600)
+        _write_key(key)
+    address = _own_address()
     controller_port, node_port = _free_ports()
     text = CONFIG.format(
         host=socket.gethostname().partition(".")[0],
         directory=directory,
+        address=address or "127.0.0.1",
+        listening=LOOPBACK_ONLY if address else "",
         controller_port=controller_port,
         node_port=node_port,
         min_job_age=min_job_age,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
     )
     (directory / "slurm.conf").write_text(text)
+
+
+def _write_key(key: Path) -> None:
+    """Write a new key, which nobody else may read at any time."""
+    with tempfile.NamedTemporaryFile(dir=key.parent, delete=False) as fresh:
+        fresh.write(secrets.token_bytes(128))
+    Path(fresh.name).rename(key)
+
+
+def _own_address() -> str | None:
+    """Return the loopback address that this machine's name stands for, None where it is another."""
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return None
+    return address if address.startswith("127.") else None
 
 
 def _free_ports() -> tuple[int, int]:
@@ -141,14 +166,17 @@ def _answers(directory: Path) -> bool:
     config = directory / "slurm.conf"
     if shutil.which("sinfo") is None or not config.exists():
         return False
-    done = subprocess.run(
-        ["sinfo", "--noheader", "--format=%t"],
-        env={**os.environ, "SLURM_CONF": str(config)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=COMMAND_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            ["sinfo", "--noheader", "--format=%t"],
+            env={**os.environ, "SLURM_CONF": str(config)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and bool({"idle", "mix", "alloc"} & set(done.stdout.split()))
 
 
@@ -156,16 +184,19 @@ def _run(directory: Path, name: str, *arguments: str) -> None:
     program = _program(name)
     if program is None:
         raise machine.SetupError(f"there is no {name}, though its package is installed")
-    with (directory / f"{name}.out").open("wb") as log:
-        done = subprocess.run(
-            [program, *arguments],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=START_SECONDS,
-        )
+    try:
+        with (directory / f"{name}.out").open("wb") as log:
+            done = subprocess.run(
+                [program, *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=START_SECONDS,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise machine.SetupError(f"{name} did not start in {START_SECONDS} s") from error
     if done.returncode != 0:
         machine.say((directory / f"{name}.out").read_text(errors="replace"))
         raise machine.SetupError(f"{name} does not start")

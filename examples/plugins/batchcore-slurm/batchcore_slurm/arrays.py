@@ -2,24 +2,29 @@
 
 Everything lies in ``work/.slurm/<hash>/`` of the run directory: ``intent.json`` names the
 attempts of an array job before Slurm is asked to run it, ``job`` holds Slurm's answer,
-``<index>.sh`` is what a node executes and ``marks/<index>.*`` what it leaves.
+``<index>.sh`` is what a node executes and ``marks/<index>.*`` what it leaves. Of these the
+controller itself makes two: ``canceled`` asks for a stop, ``told`` is the end that was told.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from batchcore.backend import RunContext, TaskSubmission
+from batchcore.backend import RunContext, TaskSubmission, TaskUpdate
+from batchcore.errors import BackendError
 from batchcore.local import Attempt
 from batchcore.transfer import write_error, write_whole
+from batchcore_slurm.answers import Row
 from batchcore_slurm.outcome import End
 
 Key = tuple[str, int]
+_COMMENT = "batchcore:"
 
 
 class Array(Struct, frozen=True, kw_only=True):
@@ -31,7 +36,7 @@ class Array(Struct, frozen=True, kw_only=True):
     @property
     def comment(self) -> str:
         """What the job carries, so that it is found again."""
-        return f"batchcore:{self.directory.name}"
+        return f"{_COMMENT}{self.directory.name}"
 
     @property
     def marks(self) -> Path:
@@ -49,13 +54,15 @@ class Array(Struct, frozen=True, kw_only=True):
 
     def seen_marks(self) -> frozenset[str]:
         """Return the names of all marks."""
-        return frozenset(path.name for path in self.marks.iterdir())
+        with reading(self.marks):
+            return frozenset(path.name for path in self.marks.iterdir())
 
     def begun_by(self, index: int | None = None) -> str | None:
         """Return the id of the job that has begun an element, default any of them."""
-        pattern = "*.begun" if index is None else f"{index}.begun"
-        found = (_text(path) for path in sorted(self.marks.glob(pattern)))
-        return next((job for job in found if job), None)
+        if index is not None:
+            return _text(self.marks / f"{index}.begun") or None
+        names = sorted(name for name in self.seen_marks() if name.endswith(".begun"))
+        return next((job for name in names if (job := _text(self.marks / name))), None)
 
     def end_of(self, index: int) -> End | None:
         """Return how the script of an element says that it ended."""
@@ -65,6 +72,21 @@ class Array(Struct, frozen=True, kw_only=True):
             return None
         why = _text(self.marks / f"{index}.why").partition("\n")[0]
         return End(code=int(code), word=word, why=why[:500], at=mtime(path))
+
+    def has_ended(self, index: int) -> bool:
+        """Return whether an element has ended by its own word, or was told to have."""
+        names = (f"{index}.exit", f"{index}.told")
+        return any(mtime(self.marks / name) is not None for name in names)
+
+    def tell(self, index: int, end: TaskUpdate) -> None:
+        """Write down how an element is told to have ended, which stands from now on."""
+        write_whole(self.marks / f"{index}.told", msgspec.json.encode(end), mode=0o600)
+
+    def told(self, index: int) -> TaskUpdate | None:
+        """Return how an element was told to have ended."""
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(_text(self.marks / f"{index}.told"), type=TaskUpdate)
+        return None
 
     def mark_canceled(self, index: int) -> None:
         """Leave word on the node's side that an element must stop, or not start."""
@@ -83,8 +105,10 @@ class Book:
         self._root = work(run) / ".slurm"
         self.arrays: dict[str, Array] = {}
         self.places: dict[Key, tuple[Array, int]] = {}
-        for path in sorted(self._root.glob("*/intent.json")):
-            attempts = msgspec.json.decode(path.read_bytes(), type=tuple[Key, ...])
+        with reading(self._root):
+            intents = {p: p.read_bytes() for p in sorted(self._root.glob("*/intent.json"))}
+        for path, text in intents.items():
+            attempts = msgspec.json.decode(text, type=tuple[Key, ...])
             self._add(Array(directory=path.parent, attempts=attempts))
 
     def draft(self, attempts: Sequence[Key]) -> Array:
@@ -107,6 +131,11 @@ class Book:
         """Yield every attempt of these tasks."""
         wanted = set(task_ids)
         yield from (place for key, place in self.places.items() if key[0] in wanted)
+
+    def has_ended(self, row: Row) -> bool:
+        """Return whether what Slurm still lists is an attempt that has ended."""
+        array = self.arrays.get(row.comment.removeprefix(_COMMENT))
+        return array is not None and array.has_ended(row.index)
 
     def _add(self, array: Array) -> None:
         self.arrays[array.directory.name] = array
@@ -136,14 +165,26 @@ def job_name(run_id: str) -> str:
 
 def mtime(path: Path) -> float | None:
     """Return when a file was written, None where there is none."""
-    try:
+    with reading(path), suppress(FileNotFoundError):
         return path.stat().st_mtime
-    except FileNotFoundError:
-        return None
+    return None
+
+
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Raise a transient `BackendError` where the shared file system fails within the block."""
+    try:
+        yield
+    except OSError as exc:
+        raise BackendError(
+            f"{place} cannot be read: {exc.strerror or exc}",
+            hint="see whether the shared file system answers, and run the same command again",
+            where=str(place),
+            transient=True,
+        ) from exc
 
 
 def _text(path: Path) -> str:
-    try:
+    with reading(path), suppress(FileNotFoundError):
         return path.read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from batchcore.backend import (
@@ -64,14 +65,13 @@ class SlurmBackend(Backend):
     ) -> LogChunk:
         """Read the log file, which the worker could have replaced by anything."""
         complete = self._has_ended(run, attempt)
-        try:
-            directory = arrays.attempt_of(run, attempt).task_directory
+        directory = arrays.attempt_of(run, attempt).task_directory
+        with arrays.reading(directory), suppress(FileNotFoundError, UnsafeFile):
             with open_beneath(directory, f"{stream}.txt") as file:
                 file.seek(offset)
                 data = file.read(_LOG_CHUNK)
-        except (FileNotFoundError, UnsafeFile):
-            return LogChunk(b"", complete)
-        return LogChunk(data, complete and len(data) < _LOG_CHUNK)
+            return LogChunk(data, complete and len(data) < _LOG_CHUNK)
+        return LogChunk(b"", complete)
 
     def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
         """Stop the tasks; their nodes keep the grace time."""
@@ -88,7 +88,7 @@ class SlurmBackend(Backend):
 
     def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
         """End the run's jobs, and delete its ``work/`` directory."""
-        lines = stop.release(self._slurm, run, dry_run=dry_run)
+        lines = stop.release(self._slurm, run, self._book(run), dry_run=dry_run)
         if not dry_run:
             self._books.pop(run.directory, None)
             self._watchers.pop(run.directory, None)
@@ -114,4 +114,4 @@ class SlurmBackend(Backend):
         key = (attempt.task.id, attempt.attempt)
         place = self._book(run).places.get(key)
         told = self._watcher(run).has_ended(key)
-        return told or (place is not None and place[0].end_of(place[1]) is not None)
+        return told or (place is not None and place[0].has_ended(place[1]))

@@ -64,7 +64,7 @@ class Slurm:
 
     def accounted(self, jobs: Iterable[str]) -> Sequence[Row]:
         """Return how jobs that Slurm has forgotten ended, where the cluster keeps accounts."""
-        if self.config.get("AccountingStorageType", "").endswith("/none"):
+        if not self.config.get("AccountingStorageType", "").endswith("/slurmdbd"):
             return []
         words = ("--allocations", "--parsable2", "--noheader", "--starttime=1970-01-01")
         wanted = (f"--format={answers.ACCOUNT_FORMAT}", f"--jobs={','.join(jobs)}")

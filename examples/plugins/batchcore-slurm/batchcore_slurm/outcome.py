@@ -38,7 +38,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What is known of one attempt; times are seconds since the epoch.
 
     `row` is Slurm's view, None where it knows nothing of it. `settled` says that what the node
-    has written must be visible here by now.
+    has written must be visible here by now. `told` is an end that was told before.
     """
 
     task_id: str
@@ -50,6 +50,21 @@ class Seen(Struct, frozen=True, kw_only=True):
     canceled: bool = False
     end: End | None = None
     settled: bool = False
+    told: TaskUpdate | None = None
+
+    @property
+    def marked(self) -> bool:
+        """Whether its marks alone say how it ended, whatever Slurm says or forgets."""
+        if self.end is None:
+            return self.canceled and not self.begun
+        return self.canceled or self.end.code == 0 or self.end.word != _OWN_VERDICT
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether Slurm has forgotten it, and only Slurm could say how it ended."""
+        if self.row is not None or self.told is not None or self.marked:
+            return False
+        return self.end is not None or self.settled
 
 
 def update_of(seen: Seen) -> TaskUpdate | None:

@@ -10,6 +10,7 @@ the task has started and after its grace time KILL; USR2 sends KILL at once.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from batchcore.local import Attempt
@@ -19,6 +20,15 @@ from batchcore_slurm.containers import Wrapped
 UNSEEN = 66
 TAKEN = 75
 _TRIES = 10
+# Tried with bash 5.2 and dash 0.5.12: to export one of these ends the shell, or has no effect.
+_OF_THE_SHELL = frozenset(
+    {
+        *("BASHOPTS", "BASHPID", "BASH_ARGC", "BASH_ARGV", "BASH_COMMAND", "BASH_LINENO"),
+        *("BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME"),
+        *("EPOCHSECONDS", "EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PPID"),
+        *("RANDOM", "SECONDS", "SHELLOPTS", "SHLVL", "SRANDOM", "UID", "_"),
+    }
+)
 
 _ARRAY = """\
 #!/bin/sh
@@ -113,7 +123,9 @@ def attempt_script(attempt: Attempt, wrapped: Wrapped, store: Path, marks: Path)
     """Return what a node executes for one attempt; `marks` is what its marks' names begin with."""
     limit = attempt.task.timeout
     exports = "".join(
-        f"        export {name}={shlex.quote(value)}\n" for name, value in wrapped.exports.items()
+        f"        export {name}={shlex.quote(value)}\n"
+        for name, value in wrapped.exports.items()
+        if name not in _OF_THE_SHELL
     )
     return _ATTEMPT.format(
         marks=shlex.quote(str(marks)),
@@ -124,12 +136,21 @@ def attempt_script(attempt: Attempt, wrapped: Wrapped, store: Path, marks: Path)
         working_directory=shlex.quote(str(attempt.working_directory)),
         resources=_resources(attempt, store),
         before=wrapped.before,
-        command=shlex.join(wrapped.argv),
+        command=shlex.join(_command(wrapped)),
         exports=exports,
         stdout=shlex.quote(str(attempt.task_directory / "stdout.txt")),
         stderr=shlex.quote(str(attempt.task_directory / "stderr.txt")),
         watchdog=_WATCHDOG.format(seconds=_seconds(limit)) if limit else "",
     )
+
+
+def _command(wrapped: Wrapped) -> Sequence[str]:
+    """Return the command, started by ``env`` where it has a variable that a shell keeps to itself.
+
+    There alone a program that does not exist is told as exit code 127.
+    """
+    kept = [f"{name}={wrapped.exports[name]}" for name in wrapped.exports if name in _OF_THE_SHELL]
+    return ["/usr/bin/env", *kept, *wrapped.argv] if kept else wrapped.argv
 
 
 def _resources(attempt: Attempt, store: Path) -> str:

@@ -27,7 +27,8 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `image_paths` says where files of the image are on the shared file system while it is
     ``"none"``: a word of a command that equals a key is replaced by the value, a path relative to
     the job's directory. `array_size` is the most tasks of one array job, within the cluster's own
-    limit. `patience` is how long, in seconds, a node's last words may take to be seen here.
+    limit. `patience` is how long, in seconds, a node's last words may take to be seen here: NFS may
+    show an old listing of a directory for 60 s (nfs(5), acdirmax).
     """
 
     aliases: ClassVar[dict[str, str]] = {
@@ -45,7 +46,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     containers: Literal["none", "apptainer", "docker"] = "none"
     image_paths: dict[str, str] = {}
     array_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
-    patience: Annotated[float, Meta(ge=0, le=600)] = 10.0
+    patience: Annotated[float, Meta(ge=0, le=600)] = 75.0
 
     def __post_init__(self) -> None:
         """Refuse options of `sbatch` that would break what this backend relies on."""

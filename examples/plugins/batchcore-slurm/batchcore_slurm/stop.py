@@ -18,7 +18,8 @@ STOP = "USR1"
 KILL = "USR2"
 _SCRIPT_SECONDS = 3.0
 _END_SECONDS = 45.0
-_SLICE = 0.2
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 2.0
 
 
 def cancel(slurm: Slurm, run: RunContext, book: Book, task_ids: Iterable[str]) -> None:
@@ -28,7 +29,7 @@ def cancel(slurm: Slurm, run: RunContext, book: Book, task_ids: Iterable[str]) -
     """
     wanted: set[tuple[str | None, int]] = set()
     for array, index in book.of_tasks(task_ids):
-        if not (array.marks / f"{index}.exit").exists():
+        if not array.has_ended(index):
             array.mark_canceled(index)
             wanted |= {(array.job, index), (array.comment, index)}
     if wanted:
@@ -56,15 +57,16 @@ def signal(slurm: Slurm, rows: Iterable[Row], name: str) -> None:
         slurm.cancel(words, f"--signal={name}", "--batch")
 
 
-def release(slurm: Slurm, run: RunContext, *, dry_run: bool) -> Sequence[str]:
+def release(slurm: Slurm, run: RunContext, book: Book, *, dry_run: bool) -> Sequence[str]:
     """End the jobs of a run and delete its directory; return a line for each of them.
 
+    A job that only clears up after its tasks has none: it is gone a moment later by itself.
     Transient: a job has not ended within 45 s.
     """
     directory = arrays.work(run)
-    counts = Counter(row.job for row in _living(slurm, run))
+    counts = Counter(row.job for row in _living(slurm, run) if not book.has_ended(row))
     lines = [f"job {job} ({count} tasks)" for job, count in sorted(counts.items())]
-    if directory.exists():
+    if arrays.mtime(directory) is not None:
         lines.append(f"directory {directory}")
     if not dry_run:
         _end(slurm, run)
@@ -82,6 +84,7 @@ def _end(slurm: Slurm, run: RunContext) -> None:
     A script that kills itself is gone at once; Slurm's own way takes many seconds.
     """
     started = time.monotonic()
+    pause = _FIRST_PAUSE
     while rows := _living(slurm, run):
         passed = time.monotonic() - started
         if passed > _END_SECONDS:
@@ -94,4 +97,5 @@ def _end(slurm: Slurm, run: RunContext) -> None:
             slurm.cancel(sorted({row.job for row in rows}))
         else:
             signal(slurm, rows, KILL)
-        time.sleep(_SLICE)
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -70,7 +70,7 @@ class Watcher:
         }
         found = [seen for array, job in open_arrays for seen in self._seen(array, job, rows)]
         for seen in self._with_accounts(found):
-            self._say(update_of(seen))
+            self._say(seen, seen.told or update_of(seen))
         self._repeat_cancel(found)
 
     def _seen(self, array: Array, job: str, rows: Rows) -> Iterable[Seen]:
@@ -78,39 +78,47 @@ class Watcher:
         for index, key in enumerate(array.attempts):
             if self.has_ended(key):
                 continue
-            row = rows.get((job, index))
+            home, row = job, rows.get((job, index))
             begun = f"{index}.begun" in marks
             end = array.end_of(index) if f"{index}.exit" in marks else None
-            if begun and end is None and (row is None or row.ended):
+            if begun and (row is None or row.state != "RUNNING"):
                 # A job whose answer was lost, and that arrived late, may have been first.
-                row = rows.get((array.begun_by(index) or job, index), row)
+                home = array.begun_by(index) or job
+                row = rows.get((home, index))
             running = f"{index}.running" in marks
+            gone = end is None and (row is None or row.ended)
             yield Seen(
                 task_id=key[0],
                 attempt=key[1],
-                job=f"{job}_{index}",
+                job=f"{home}_{index}",
                 row=row,
                 begun=begun,
                 running_since=arrays.mtime(array.marks / f"{index}.running") if running else None,
                 canceled=f"{index}.canceled" in marks,
                 end=end,
-                settled=end is None and (row is None or row.ended) and self._is_settled(key),
+                settled=self._is_settled(key, gone=gone),
+                told=array.told(index) if f"{index}.told" in marks else None,
             )
 
-    def _is_settled(self, key: Key) -> bool:
-        """Return whether an attempt that Slurm is done with has been so for long enough."""
+    def _is_settled(self, key: Key, *, gone: bool) -> bool:
+        """Return whether Slurm has been done with an attempt for long enough."""
+        if not gone:
+            self._gone_since.pop(key, None)
+            return False
         since = self._gone_since.setdefault(key, self._clock())
         return self._clock() - since >= self._patience
 
     def _with_accounts(self, found: Sequence[Seen]) -> Iterable[Seen]:
         """Let the cluster's accounts say how those ended that Slurm has forgotten."""
-        lost = {seen.job.partition("_")[0] for seen in found if seen.settled and seen.row is None}
+        lost = {seen.job.partition("_")[0] for seen in found if seen.unexplained}
         if not lost:
             return found
-        rows = {f"{row.job}_{row.index}": row for row in self._slurm.accounted(sorted(lost))}
+        # What is not in the queue does not run, whatever the accounts say.
+        ended = [row for row in self._slurm.accounted(sorted(lost)) if row.ended]
+        rows = {f"{row.job}_{row.index}": row for row in ended}
         return [seen if seen.row else _replaced(seen, rows.get(seen.job)) for seen in found]
 
-    def _say(self, update: TaskUpdate | None) -> None:
+    def _say(self, seen: Seen, update: TaskUpdate | None) -> None:
         if update is None:
             return
         key = (update.task_id, update.attempt)
@@ -118,8 +126,15 @@ class Watcher:
         moved = last is None or can_move(last.state, update.state)
         told_more = last is not None and last.state is update.state and last.detail != update.detail
         if moved or told_more:
+            self._write_down(seen, update)
             self._last[key] = update
             self._log.append(update)
+
+    def _write_down(self, seen: Seen, update: TaskUpdate) -> None:
+        """Let an end stand that would be told otherwise once Slurm has forgotten it."""
+        if update.state.final and seen.told is None and not seen.marked:
+            array, index = self._book.places[seen.task_id, seen.attempt]
+            array.tell(index, update)
 
     def _repeat_cancel(self, found: Sequence[Seen]) -> None:
         """Ask again where a request to stop came before there was anything to stop."""

@@ -25,14 +25,17 @@ def answers(config: Path) -> bool:
     if shutil.which("sinfo") is None or not config.exists():
         return False
     environment = {**os.environ, "SLURM_CONF": str(config)}
-    done = subprocess.run(
-        ["sinfo", "--noheader", "--format=%t"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    try:
+        done = subprocess.run(
+            ["sinfo", "--noheader", "--format=%t"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and bool({"idle", "mix", "alloc"} & set(done.stdout.split()))
 
 

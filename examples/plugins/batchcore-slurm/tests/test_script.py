@@ -84,6 +84,12 @@ def test_words_and_variables_arrive_as_they_are(node: Node) -> None:
     assert node.mark("exit") == "0 -"
 
 
+@pytest.mark.parametrize("name", ["UID", "PPID", "RANDOM", "OPTIND", "SHLVL", "_", "LC_ALL"])
+def test_a_variable_that_the_shell_itself_has_arrives_too(node: Node, name: str) -> None:
+    node.run("/usr/bin/env", env={name: "it's mine"})
+    assert f"{name}=it's mine" in node.stdout().splitlines()
+
+
 def test_a_program_that_is_not_there_is_told_apart_from_exit_code_127(node: Node) -> None:
     assert node.run("no-such-program") == "127 start_failed"
 
