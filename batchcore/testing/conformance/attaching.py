@@ -112,7 +112,7 @@ def _left(run: Opened, task_id: str) -> bytes:
 
     def content() -> bytes:
         tree = open_tree(run.files(task_id).tree, run.backend.filesystem)
-        with tempfile.TemporaryFile() as file:
+        with tempfile.NamedTemporaryFile() as file:
             tree.copy("out", file)
             file.seek(0)
             return file.read()
