@@ -91,11 +91,17 @@ child=$!
 [ -z "$asked" ] || terminate
 {watchdog}while kill -0 "$child" 2>/dev/null; do wait "$child"; done
 read -r code <"$marks.code" || code=137
+ended=$(word)
 trap '' USR1
 [ -z "$killer" ] || kill -KILL "$killer"
-[ -z "$watcher" ] || {{ kill -TERM "$watcher"; wait "$watcher"; }}
+[ -z "$watcher" ] || {{
+    kill -TERM "$watcher"
+    sleep 0.05  # a watcher that has only just begun may not have heard that
+    kill -KILL "$watcher"
+    wait "$watcher"
+}} 2>/dev/null
 [ ! -e "$marks.unstarted" ] || fail "$code" start_failed
-write_end "$code" "$(word)" ended
+write_end "$code" "$ended" ended
 trap '' HUP
 kill -HUP 0
 exit "$code"
