@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -112,10 +113,11 @@ def _left(run: Opened, task_id: str) -> bytes:
 
     def content() -> bytes:
         tree = open_tree(run.files(task_id).tree, run.backend.filesystem)
-        with tempfile.NamedTemporaryFile() as file:
-            tree.copy("out", file)
-            file.seek(0)
-            return file.read()
+        with tempfile.TemporaryDirectory() as directory:
+            copied = Path(directory) / "out"
+            with copied.open("wb") as file:
+                tree.copy("out", file)
+            return copied.read_bytes()
 
     return run.backend.repeat(content)
 
