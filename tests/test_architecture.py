@@ -33,7 +33,7 @@ LAYERS = (
     ("features", "jobfile", "local", "manifest", "plugins", "record", "requests", "settings"),
     ("database",),
     ("durability", "rundir"),
-    ("hookspecs", "transfer"),
+    ("delegate", "hookspecs", "transfer"),
     ("backend", "events"),
     ("plan",),
     ("relations", "sources"),
@@ -59,7 +59,7 @@ UPWARD = {
 LIBRARIES = {
     "click": {"cli"},
     "filelock": {"record", "rundir"},
-    "fsspec": {"backend", "plugins", "sources", "testing", "transfer"},
+    "fsspec": {"backend", "delegate", "sources", "testing", "transfer"},
     "msgspec": None,
     "platformdirs": {"cli", "settings"},
     "pluggy": {"hookspecs", "plugins"},
