@@ -23,11 +23,10 @@ from batchcore.local.ends import read_exit
 from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, Runner
 from batchcore.plan import Plan
-from batchcore.transfer.files import UnsafeFile, open_beneath, write_error, write_whole
+from batchcore.transfer.files import write_error, write_whole
+from batchcore.transfer.logs import log_chunk
 from batchcore.transfer.remove import remove_tree
 from batchcore.transfer.stage import local_path, materialise
-
-_LOG_CHUNK = 1 << 20
 
 
 class LocalBackend(Backend):
@@ -82,14 +81,8 @@ class LocalBackend(Backend):
     ) -> LogChunk:
         """Read the log file, which the worker could have replaced by anything."""
         place = _attempt(run, attempt)
-        complete = read_exit(place) is not None
-        try:
-            with open_beneath(place.task_directory, f"{stream}.txt") as file:
-                file.seek(offset)
-                data = file.read(_LOG_CHUNK)
-        except (FileNotFoundError, UnsafeFile):
-            return LogChunk(b"", complete)
-        return LogChunk(data, complete and len(data) < _LOG_CHUNK)
+        ended = read_exit(place) is not None
+        return log_chunk(place.task_directory, stream, offset, ended=ended)
 
     def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:  # noqa: ARG002 - as above
         """Stop the tasks; what an earlier process started is adopted by `submit` first."""

@@ -17,12 +17,14 @@ from batchcore.lazy import attribute
 
 if TYPE_CHECKING:
     from batchcore.transfer.files import UnsafeFile, open_beneath, write_error, write_whole
+    from batchcore.transfer.logs import log_chunk
     from batchcore.transfer.remove import remove_tree
     from batchcore.transfer.stage import local_path, materialise, resource_url
 
 __all__ = [
     "UnsafeFile",
     "local_path",
+    "log_chunk",
     "materialise",
     "open_beneath",
     "remove_tree",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "UnsafeFile": "files",
     "local_path": "stage",
+    "log_chunk": "logs",
     "materialise": "stage",
     "open_beneath": "files",
     "remove_tree": "remove",

@@ -6,12 +6,29 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from batchcore.backend import LogChunk, Stream
 from batchcore.transfer import files, stores
-from batchcore.transfer.files import UnsafeFile
+from batchcore.transfer.files import UnsafeFile, open_beneath
 from batchcore.transfer.stage import local_path
 from batchcore.transfer.stores import Absent, ObjectInfo, Opener, open_url
 
 _SPECIAL_OR_EXECUTABLE = 0o7111
+_CHUNK = 1 << 20
+
+
+def log_chunk(directory: Path, stream: Stream, offset: int, *, ended: bool) -> LogChunk:
+    """Return what `Backend.read_log` owes of ``<stream>.txt`` in a directory on this machine.
+
+    At most 1 MiB. `ended` says that the attempt has ended and the file will not grow. Where there
+    is none, or the worker has put something else in its place, it is empty.
+    """
+    try:
+        with open_beneath(directory, f"{stream}.txt") as file:
+            file.seek(offset)
+            data = file.read(_CHUNK)
+    except (FileNotFoundError, UnsafeFile):
+        data = b""
+    return LogChunk(data, ended and len(data) < _CHUNK)
 
 
 def keep_log(source: str | None, target: Path, opener: Opener = open_url) -> str:

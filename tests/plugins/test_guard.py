@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchcore.backend import Backend
+from batchcore.delegate import Delegate
 from batchcore.plugins.guard import GuardedBackend
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from batchcore.backend import (
@@ -17,7 +16,7 @@ from batchcore.backend import (
     TaskSubmission,
 )
 from batchcore.plan import Plan
-from batchcore.transfer import UnsafeFile, open_beneath, write_error
+from batchcore.transfer import log_chunk, write_error
 from batchcore_slurm import arrays, stop
 from batchcore_slurm.arrays import Book
 from batchcore_slurm.check import check_plan
@@ -25,8 +24,6 @@ from batchcore_slurm.commands import Slurm
 from batchcore_slurm.settings import SlurmSettings
 from batchcore_slurm.submit import Submitter
 from batchcore_slurm.watch import Watcher
-
-_LOG_CHUNK = 1 << 20
 
 
 class SlurmBackend(Backend):
@@ -64,14 +61,10 @@ class SlurmBackend(Backend):
         self, run: RunContext, attempt: TaskSubmission, stream: Stream, offset: int
     ) -> LogChunk:
         """Read the log file, which the worker could have replaced by anything."""
-        complete = self._has_ended(run, attempt)
+        ended = self._has_ended(run, attempt)
         directory = arrays.attempt_of(run, attempt).task_directory
-        with arrays.reading(directory), suppress(FileNotFoundError, UnsafeFile):
-            with open_beneath(directory, f"{stream}.txt") as file:
-                file.seek(offset)
-                data = file.read(_LOG_CHUNK)
-            return LogChunk(data, complete and len(data) < _LOG_CHUNK)
-        return LogChunk(b"", complete)
+        with arrays.reading(directory):
+            return log_chunk(directory, stream, offset, ended=ended)
 
     def cancel(self, run: RunContext, task_ids: Sequence[str]) -> None:
         """Stop the tasks; their nodes keep the grace time."""
