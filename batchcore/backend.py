@@ -12,7 +12,7 @@ command. What goes wrong with one task is not an exception but a `TaskUpdate` th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -33,6 +33,7 @@ __all__ = [
     "BackendSpec",
     "Capability",
     "Check",
+    "Finding",
     "LogChunk",
     "RunContext",
     "Snapshot",
@@ -92,7 +93,13 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     gives where nothing else does, and `credentials`, the names that are no options because the
     backend reads them from the environment itself, as ``BATCHCORE_<BACKEND>_<NAME>``.
     `capabilities` has one entry per name in `FEATURES`; a missing one counts as unsupported.
-    `api_version` is the `API_VERSION` the backend was written for.
+    `api_version` is the `API_VERSION` the backend was written for. `doctor`, where there is one, is
+    ``"package.module:function"``, imported by ``batchcore doctor`` alone: called with the settings
+    value, it yields a `Finding` for each thing it has looked at, and leaves nothing behind. It
+    raises `EnvironmentNotReady` where the engine or service cannot be reached at all.
+    `finds_orphans` says that the backend has a `Backend.release_orphans` of its own. `remote`
+    says that tasks run on machines of a service and go on when this one is off: a command that
+    leaves a run leaves it to the service, and hands that of any other backend to a process.
     """
 
     name: str
@@ -101,6 +108,9 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     settings: str
     capabilities: Mapping[str, Capability]
     api_version: int = API_VERSION
+    doctor: str = ""
+    finds_orphans: bool = False
+    remote: bool = False
 
     def capability(self, feature: str) -> Capability:
         """Return how a feature is provided; a feature that is not declared is unsupported."""
@@ -118,6 +128,18 @@ class Check(Struct, frozen=True, kw_only=True):
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
     fingerprint: Mapping[str, str] = {}
+
+
+class Finding(Struct, frozen=True):
+    """One thing that a doctor has looked at.
+
+    A ``problem`` keeps tasks from running, a ``warning`` may spoil a run or make it slow. `what`
+    says what was found, on one line; `fix` is what to type, empty where nothing is to be done.
+    """
+
+    level: Literal["ok", "warning", "problem"]
+    what: str
+    fix: str = ""
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
@@ -196,7 +218,7 @@ class TaskFiles(Struct, frozen=True, kw_only=True):
 
 
 class Backend(ABC):
-    """The nine methods of a backend; `filesystem` and `settle` are there, and few replace them.
+    """The nine methods of a backend; those that are not abstract are there, and few replace them.
 
     Every method may be called again after a crash at any point, from a process that has only the
     run context; `poll` and `cancel` then know the attempts that it has submitted again. None
@@ -304,6 +326,29 @@ class Backend(ABC):
         may keep them until `release` is asked for. Idempotent. Transient: not all is deleted yet.
         """
         self.release(run, dry_run=False)
+
+    def release_orphans(self, keep: Collection[str], *, dry_run: bool) -> Sequence[str]:  # noqa: ARG002 - for those that have some
+        """Delete what runs have left whose run directory is gone; a line for each thing.
+
+        Nothing of the runs whose ids are in `keep`, nothing that another machine may have made,
+        and nothing where it cannot be told. With `dry_run` nothing is deleted and the same lines
+        are returned. Idempotent. Here nothing is known of such runs.
+        """
+        return ()
+
+    def explain(
+        self,
+        run: RunContext,  # noqa: ARG002 - for those that know something
+        attempts: Sequence[TaskSubmission],  # noqa: ARG002 - as above
+    ) -> Mapping[str, Sequence[str]]:
+        """Say why these attempts, submitted and at most 20, have not ended: lines for people.
+
+        By the task's id, and under ``""`` what holds for all of them, such as the state of the
+        machines. Asked by another process than the one that drives the run; changes nothing and
+        asks little. Here nothing is known but what is in the run's record. Transient: the service
+        did not answer.
+        """
+        return {}
 
     @abstractmethod
     def close(self) -> None:

@@ -74,28 +74,30 @@ class OutputRow(NamedTuple):
     sha256: str
 
 
+class AttemptRow(NamedTuple):
+    """An ended attempt of a task; times are seconds since the epoch."""
+
+    task: str
+    attempt: int
+    state: TaskState
+    reason: FailureReason | None
+    exit_code: int | None
+    detail: str
+    native: str
+    node: str
+    started_at: float | None
+    ended_at: float | None
+
+
 _MANY = 10_000
 _COLUMNS = TaskRow.__struct_fields__
 _NAMES = ", ".join(_COLUMNS)
 SAVE = f"INSERT OR REPLACE INTO tasks ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
-ATTEMPT = (
-    "task",
-    "attempt",
-    "state",
-    "reason",
-    "exit_code",
-    "detail",
-    "native",
-    "node",
-    "started_at",
-    "ended_at",
-)
-_T = float | None
-_Attempt = tuple[str, int, TaskState, FailureReason | None, int | None, str, str, str, _T, _T]
+ATTEMPT = AttemptRow._fields
 _READ: dict[str, Any] = {
     "tasks": TaskRow,
     "meta": tuple[str, str],
-    "attempts": _Attempt,
+    "attempts": AttemptRow,
     "outputs": tuple[str, str, str, str, int, str],
     "staged": tuple[str, int, str],
 }
@@ -255,6 +257,12 @@ def output_rows(
     tasks = f"WHERE task IN (SELECT id FROM tasks {which})" if which else ""  # noqa: S608 - constants
     query = f"SELECT task, path, target, size, sha256 FROM outputs {tasks}"  # noqa: S608 - constants
     return converted(database.execute(query, wanted).fetchall(), OutputRow)
+
+
+def attempt_rows(database: sqlite3.Connection, task_id: str) -> list[AttemptRow]:
+    """Return the ended attempts of a task, oldest first."""
+    query = "SELECT * FROM attempts WHERE task = ? ORDER BY attempt"
+    return converted(database.execute(query, (task_id,)).fetchall(), AttemptRow)
 
 
 def _in_states(states: Iterable[TaskState] | None) -> tuple[str, list[str]]:

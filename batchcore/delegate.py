@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from batchcore.backend import (
@@ -83,6 +83,16 @@ class Delegate(Backend):
     def settle(self, run: RunContext) -> None:
         """Pass it on."""
         self.call("settle", self._backend.settle, run)
+
+    def release_orphans(self, keep: Collection[str], *, dry_run: bool) -> Sequence[str]:
+        """Pass it on."""
+        return self.call("release_orphans", self._backend.release_orphans, keep, dry_run=dry_run)
+
+    def explain(
+        self, run: RunContext, attempts: Sequence[TaskSubmission]
+    ) -> Mapping[str, Sequence[str]]:
+        """Pass it on."""
+        return self.call("explain", self._backend.explain, run, attempts)
 
     def close(self) -> None:
         """Pass it on."""

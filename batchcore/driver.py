@@ -103,6 +103,18 @@ class Driver:
                 tick = _TICK if changed else min(tick * 1.5, _SLOWEST_TICK)
             return self._end()
 
+    def submit_only(self) -> None:
+        """Submit all that can be submitted now; what waits is left to the next command.
+
+        On return the backend has accepted it. Where nothing is left, the run is ended.
+        """
+        with self._record.errors():
+            self._begin()
+            self._stage()
+            self._recover()
+            if not self._step():
+                self._end()
+
     def cancel_only(self, task_ids: Sequence[str] = ()) -> None:
         """Cancel these tasks, or all, and drive until those that had been started have ended.
 
@@ -317,5 +329,5 @@ class Driver:
         )
 
     def _before_pause(self, error: BackendError, seconds: float) -> None:
-        self._leave_if_asked()
         self._announcer.note(f"{error.reason}; trying again in {seconds:.0f} s")
+        self._leave_if_asked()

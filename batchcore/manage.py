@@ -1,22 +1,102 @@
-"""What can be done to a run that exists: cancel it, clean up after it, ask its backend."""
+"""What can be done to a run that exists: go on with it, wait, cancel, clean up, ask its backend."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from batchcore.backend import Backend, RunContext
-from batchcore.driver import Driver
-from batchcore.errors import Conflict, UsageError
+from batchcore.clock import Clock, SystemClock
+from batchcore.drive import Leave, drive_record, late, observers_of, read_manner
+from batchcore.driver import Driver, Policy
+from batchcore.errors import BackendError, Conflict, JobError, UsageError
 from batchcore.events import Observer, Observers
+from batchcore.features import unset_secrets
+from batchcore.follow import Pace, follow
 from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.requests import forget_requests
-from batchcore.resume import has_ended
+from batchcore.resume import has_ended, past_start
 from batchcore.run import Run
-from batchcore.settings import job_settings, resolve
+from batchcore.rundir import is_driven
+from batchcore.settings import CoreSettings, Settings, job_settings, resolve
 from batchcore.signals import detaching
+from batchcore.transfer.remove import remove_tree
+
+
+def go_on(
+    run: Run,
+    observers: Iterable[Observer] = (),
+    *,
+    clock: Clock | None = None,
+    timeout: float | None = None,
+    leave: Leave | None = None,
+    held: Callable[[], None] = lambda: None,
+    background: bool = False,
+) -> None:
+    """Drive an existing run to its end from its directory alone; where it has ended, do nothing.
+
+    What failed for good is not tried again. It is driven as it was by the command that began it,
+    with the settings and the secrets of this environment. `held` is called once the run is held
+    and can be driven; for `timeout` and `leave` see `batchcore.drive.drive_record`, for
+    `background` `batchcore.rundir.acquire`. Raises `Conflict` where another process drives it,
+    `JobError` for secrets that are not set, and what `drive_record` raises.
+    """
+    plugins = Plugins()
+    with closing(Record.resume(run.directory, background=background)) as record:
+        if has_ended(record):
+            held()
+            return
+        manner = read_manner(record)
+        settings = _settings(run, plugins, Path(manner.cwd) if manner else None)
+        _require_secrets(run)
+        with closing(plugins.create(run.heading.backend, settings.backend)) as backend:
+            held()
+            policy = manner.policy if manner else _policy(settings.core)
+            told = observers_of(plugins, run.id, run.directory, observers)
+            drive_record(record, backend, policy, told, clock=clock, timeout=timeout, leave=leave)
+
+
+def wait_run(
+    run: Run,
+    observers: Iterable[Observer] = (),
+    *,
+    timeout: float | None = None,
+    clock: Clock | None = None,
+    leave: Leave | None = None,
+) -> None:
+    """Return when a run has ended: follow the process that drives it, or be that process.
+
+    Raises `WaitTimeout` after `timeout` seconds, and what `go_on` raises.
+    """
+    clock, observers = clock or SystemClock(), list(observers)
+    until = None if timeout is None else clock.monotonic() + timeout
+    pace = Pace(clock)
+    while not run.has_ended or is_driven(run.directory):
+        if is_driven(run.directory):
+            follow(run, Observers(observers), clock, until)
+        else:
+            left = None if until is None else max(until - clock.monotonic(), 0.0)
+            try:
+                go_on(run, observers, clock=clock, timeout=left, leave=leave)
+            except Conflict:
+                pace.rest(news=True, until=until)
+        if until is not None and clock.monotonic() >= until:
+            if run.has_ended:
+                return  # its driver still tidies up
+            raise late(timeout or 0, run.directory)
+
+
+def _require_secrets(run: Run) -> None:
+    problems = list(unset_secrets(run.plan, os.environ, past_start(run.directory)))
+    if problems:
+        raise JobError(problems)
+
+
+def _policy(core: CoreSettings) -> Policy:
+    return Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast)
 
 
 def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Observer] = ()) -> bool:
@@ -26,6 +106,8 @@ def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Obser
     this process carries it out.
     """
     run.cancel(task_ids)
+    if is_driven(run.directory):
+        return False  # also where a driver was given the run, and would find its lock taken
     try:
         record = Record.resume(run.directory)
     except Conflict:
@@ -49,41 +131,62 @@ def clean_run(run: Run, *, dry_run: bool, results: bool = False) -> list[str]:
     Results and logs stay unless `results`. Raises `UsageError` where tasks have not ended,
     because their outputs are not fetched; `Conflict` where a controller drives the run.
     """
+    _require_end(run)
+    with closing(Record.resume(run.directory)) as record:
+        _require_end(run)  # until it was held, somebody could go on with it
+        with open_backend(run) as backend:
+            context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory, store="")
+            if not dry_run:
+                with record.errors():
+                    record.settle()
+            lines = list(backend.release(context, dry_run=dry_run))
+        if results:
+            lines.append(f"directory {run.directory} with its results")
+            if not dry_run:
+                remove_tree(run.directory)
+    return lines
+
+
+def _require_end(run: Run) -> None:
     if run.state == "running":
         raise UsageError(
             f"run {run.id} has tasks that have not ended, and their outputs are not fetched",
             hint=f"go on with it, or stop it: batchcore cancel {run.directory}",
         )
-    record = Record.resume(run.directory)
-    try:
-        with open_backend(run) as backend:
-            context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory, store="")
-            if not dry_run:
-                record.settle()
-            lines = list(backend.release(context, dry_run=dry_run))
-    finally:
-        record.close()
-    if results:
-        lines.append(f"directory {run.directory} with its results")
-        if not dry_run:
-            shutil.rmtree(run.directory)
-    return lines
 
 
 @contextmanager
 def open_backend(run: Run, plugins: Plugins | None = None) -> Iterator[Backend]:
-    """Open the backend of an existing run with the settings that apply now."""
+    """Open the backend of an existing run with the settings that apply to it now.
+
+    They are looked for where the command that began the run did; where that is lost, here.
+    """
     plugins = plugins or Plugins()
-    settings = resolve(
-        plugins,
-        flags={"backend": run.heading.backend},
-        items=run.heading.overrides,
-        job=job_settings(run.plan),
-        config=run.heading.config or None,
-        no_config=run.heading.no_config,
-    )
+    settings = _settings(run, plugins, _begun_in(run))
     backend = plugins.create(run.heading.backend, settings.backend)
     try:
         yield backend
     finally:
         backend.close()
+
+
+def _begun_in(run: Run) -> Path | None:
+    try:
+        record = Record.read(run.directory, run.heading, whole=False)
+        with closing(record), record.errors():
+            manner = read_manner(record)
+    except BackendError:
+        return None
+    return Path(manner.cwd) if manner else None
+
+
+def _settings(run: Run, plugins: Plugins, cwd: Path | None = None) -> Settings:
+    return resolve(
+        plugins,
+        flags={"backend": run.heading.backend},
+        items=run.heading.overrides,
+        job=job_settings(run.plan),
+        cwd=cwd,
+        config=run.heading.config or None,
+        no_config=run.heading.no_config,
+    )

@@ -24,6 +24,7 @@ from batchcore.database import (
     FAULTS,
     SAVE,
     TaskRow,
+    attempt_rows,
     converted,
     is_damage,
     open_database,
@@ -58,6 +59,8 @@ __all__ = [
     "read_heading",
     "read_plan",
 ]
+
+_ENDED = frozenset({"succeeded", "failed", "canceled"})
 
 
 class Record:
@@ -94,10 +97,13 @@ class Record:
         return record
 
     @classmethod
-    def resume(cls, directory: Path) -> Record:
-        """Open an existing run for writing; raises `NotFound`, or `Conflict` where it is held."""
+    def resume(cls, directory: Path, *, background: bool = False) -> Record:
+        """Open an existing run for writing; raises `NotFound`, or `Conflict` where it is held.
+
+        For `background` see `batchcore.rundir.acquire`.
+        """
         heading = read_heading(directory)
-        lock = acquire(directory)
+        lock = acquire(directory, background=background)
         try:
             return cls._locked(directory, heading.task_ids, lock)
         except BaseException:
@@ -137,6 +143,11 @@ class Record:
         return read_header(self.directory)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether a controller has driven the run to its end."""
+        return self.meta("state") in _ENDED
+
+    @property
     def outputs_directory(self) -> Path:
         """Where the collected files are."""
         return self.directory / "outputs"
@@ -161,6 +172,12 @@ class Record:
         """Write rows in one transaction."""
         with self._database:
             self._database.executemany(SAVE, [row_values(row) for row in rows])
+
+    def save_again(self, rows: Iterable[TaskRow]) -> None:
+        """Write rows that get new attempts, and that the run has not ended, in one transaction."""
+        with self._database:
+            self._database.executemany(SAVE, [row_values(row) for row in rows])
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES ('state', 'running')")
 
     def save_end(self, row: TaskRow, outputs: Iterable[Collected]) -> None:
         """Write the end of a task and what was published of it, in one transaction."""
@@ -190,10 +207,7 @@ class Record:
 
     def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """Return the ended attempts of a task, oldest first."""
-        rows = self._database.execute(
-            "SELECT * FROM attempts WHERE task = ? ORDER BY attempt", (task_id,)
-        )
-        return [dict(zip(ATTEMPT, row, strict=True)) for row in rows]
+        return [row._asdict() for row in attempt_rows(self._database, task_id)]
 
     def outputs(self, states: Iterable[TaskState] | None = None) -> dict[str, list[Collected]]:
         """Return the published files of each task in one of these states, default of all."""

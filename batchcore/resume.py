@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from batchcore import durability, manifest
@@ -13,14 +13,13 @@ from batchcore.requests import forget_requests
 from batchcore.states import TaskState
 from batchcore.transfer.collect import Collected
 
-_ENDED = frozenset({"succeeded", "failed", "canceled"})
 _TO_START = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.PREPARING})
 _TO_START_AGAIN = _TO_START | {TaskState.FAILED, TaskState.CANCELED}
 
 
 def has_ended(record: Record) -> bool:
     """Return whether an earlier command has driven the run to its end."""
-    return record.meta("state") in _ENDED
+    return record.has_ended
 
 
 def past_start(directory: Path) -> frozenset[str]:
@@ -42,11 +41,14 @@ def past_start(directory: Path) -> frozenset[str]:
         record.close()
 
 
-def reopen(record: Record, boot: str | None = None) -> bool:
+def reopen(
+    record: Record, boot: str | None = None, *, chosen: Collection[str] | None = None
+) -> bool:
     """Make a run ready to go on.
 
-    After its end what did not succeed gets new attempts; what was killed on the way is left as it
-    is for the driver. A result that somebody has removed is made again, and so is one that a stop
+    After its end what did not succeed gets new attempts; where tasks are `chosen`, these alone do,
+    and whether the run has ended does not matter. What was killed on the way is left as it is for
+    the driver. A result that somebody has removed is made again, and so is one that a stop
     of the machine has damaged before it was on disk: where `boot`, default this one, is not the
     boot in which files were left unsynced, each file is read and compared. Return whether the
     record had been damaged and was rebuilt.
@@ -61,10 +63,14 @@ def reopen(record: Record, boot: str | None = None) -> bool:
     lost = _losses(record, boot)
     ended = has_ended(record)
     collected = record.outputs()
+
+    def is_due(task_id: str) -> bool:
+        return ended if chosen is None else task_id in chosen
+
     again: list[TaskRow] = []
     for row in record.rows():
-        unfinished = ended and row.state in {TaskState.FAILED, TaskState.CANCELED}
-        if unfinished or lost(row, collected.get(row.id, ())):
+        unfinished = row.state in {TaskState.FAILED, TaskState.CANCELED}
+        if (unfinished and is_due(row.id)) or lost(row, collected.get(row.id, ())):
             row.state, row.canceling, row.reason, row.detail = TaskState.PENDING, False, None, ""
             row.exit_code, row.retries, row.interruptions = None, 0, 0
             row.native = row.node = ""
@@ -72,8 +78,7 @@ def reopen(record: Record, boot: str | None = None) -> bool:
             again.append(row)
     if ended:
         forget_requests(record.directory)
-    record.save(again)
-    record.save_meta("state", "running")
+    record.save_again(again)
     if record.unsynced:
         record.save_meta("unsynced", boot)  # what is not being made again has been read in it
     return rebuilt

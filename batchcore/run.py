@@ -138,6 +138,41 @@ class Run:
         with self._record(whole=False) as record:
             return _state(record.counts())
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether a controller has driven the run to its end, and written that down."""
+        with self._record(whole=False) as record:
+            return record.has_ended
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until all tasks have ended, and return this run.
+
+        Follows the process that drives the run. Where there is none, this one drives it, as
+        `Job.run` does: after Ctrl-C, which raises `Detached`, and after `timeout` seconds, which
+        raise `WaitTimeout`, what has started goes on, and nothing else starts until the next wait.
+        Raises `BackendError` where the backend failed. Tasks that failed do not raise, and are
+        not tried again.
+        """
+        from batchcore.manage import wait_run
+
+        wait_run(self, timeout=timeout)
+        return self
+
+    def retry(self, tasks: Sequence[str] = (), reasons: Sequence[str] = ()) -> Self:
+        """Run failed tasks again, wait until they have ended, and return this run.
+
+        `tasks` are ids or patterns of ids, and `reasons` are those of failures, or ``canceled``;
+        both together choose what fits both, and neither chooses all that failed. Tasks that
+        failed because they wait for a chosen one run too. They get new attempts and fresh budgets;
+        all others stay as they ended. Where nothing is chosen nothing happens, but that a run that
+        has not ended goes on. Raises `NotFound`, `UsageError`, `JobError` for a secret that is not
+        set, `Conflict` where another process drives the run, and after Ctrl-C `Detached`.
+        """
+        from batchcore.retry import retry_run
+
+        retry_run(self, tasks, reasons)
+        return self
+
     def report(self, states: Collection[TaskState] | None = None, limit: int = -1) -> RunReport:
         """Return what is known of the run, and of its tasks in these states, default all.
 

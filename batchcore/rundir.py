@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -24,6 +25,9 @@ from batchcore.transfer.files import sync_directory, whole_file, write_error, wr
 
 SCHEMA = "batchcore.run-record/1"
 _WORLD_WRITABLE = 0o002
+_PATIENCE = 0.2
+_PATIENCE_TO_INHERIT = 10.0
+_SECONDS_TO_COME = 60.0
 
 
 class _Facts(Struct, frozen=True, kw_only=True):
@@ -178,31 +182,107 @@ def _read(directory: Path, part: type[_Part]) -> _Part:
     )
 
 
-def acquire(directory: Path) -> FileLock:
-    """Become the one writer, or say who is; the lock is free as soon as its process is gone."""
+class Owner(Struct, frozen=True, kw_only=True):
+    """Who drives a run, as ``lock.json`` has it.
+
+    `background`: without a terminal, for whoever comes. `coming`: it was given the run, and has
+    not yet taken its lock.
+    """
+
+    pid: int
+    host: str
+    since: str = "?"
+    background: bool = False
+    coming: bool = False
+
+
+def acquire(directory: Path, *, background: bool = False) -> FileLock:
+    """Become the one writer, or say who is; the lock is free as soon as its process is gone.
+
+    Waits a moment, because who looks whether the lock is held holds it then; in the `background`
+    some seconds, as who gives a run away lets go of it after that.
+    """
     lock = FileLock(directory / "lock", mode=0o600)
-    owner = directory / "lock.json"
     try:
-        lock.acquire(timeout=0)
+        patience = _PATIENCE_TO_INHERIT if background else _PATIENCE
+        lock.acquire(timeout=patience, poll_interval=_PATIENCE / 10)
     except Timeout as exc:
-        who: dict[str, Any] = {}
-        with suppress(OSError, msgspec.MsgspecError):
-            who = msgspec.json.decode(owner.read_bytes(), type=dict[str, Any])
+        owner = owner_of(directory)
+        who = "lock.json does not say which"
+        if owner:
+            who = f"process {owner.pid} on {owner.host} since {owner.since}"
         raise Conflict(
-            f"another controller holds this run: process {who.get('pid', '?')} on "
-            f"{who.get('host', '?')} since {who.get('since', '?')}",
+            f"another controller holds this run: {who}",
             hint=f"look with: batchcore status {directory}",
             where=str(directory),
         ) from exc
     except OSError as exc:
         raise write_error(directory / "lock", exc) from exc
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    content = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     try:
-        # It only serves a message: a disk that is full must not keep `clean` from making room.
-        with suppress(TransferError):
-            write_whole(owner, msgspec.json.encode(content), mode=0o600)
+        name_owner(directory, os.getpid(), background=background)
     except BaseException:
         lock.release()
         raise
     return lock
+
+
+def name_owner(
+    directory: Path, pid: int, *, background: bool = False, coming: bool = False
+) -> None:
+    """Write down who drives the run; only for who holds the lock."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    host = socket.gethostname()
+    owner = Owner(pid=pid, host=host, since=since, background=background, coming=coming)
+    # It only serves a message: a disk that is full must not keep `clean` from making room.
+    with suppress(TransferError):
+        write_whole(directory / "lock.json", msgspec.json.encode(owner), mode=0o600)
+
+
+def owner_of(directory: Path) -> Owner | None:
+    """Return who drives the run or did so last; None where that is not known."""
+    try:
+        return msgspec.json.decode((directory / "lock.json").read_bytes(), type=Owner)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def is_driven(directory: Path) -> bool:
+    """Return whether a process drives this run now, or is about to."""
+    # Twice, as the one who was to come may have come between the looks.
+    return _is_locked(directory) or _is_coming(directory) or _is_locked(directory)
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_coming(directory: Path) -> bool:
+    """Return whether somebody was given the run just now; later the number may be another's."""
+    owner = owner_of(directory)
+    if owner is None or not owner.coming or owner.host != socket.gethostname():
+        return False
+    try:
+        age = time.time() - (directory / "lock.json").stat().st_mtime
+    except OSError:
+        return False
+    return abs(age) < _SECONDS_TO_COME and _is_alive(owner.pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

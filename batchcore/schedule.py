@@ -57,8 +57,12 @@ def backoff(row: TaskRow, budget: Budget, jitter: float) -> float:
     """
     if budget is not Budget.INTERRUPTIONS:
         return 0.0
-    ceiling = min(BACKOFF_CEILING, BACKOFF_SECONDS * 2.0 ** (row.interruptions - 1))
-    return ceiling * (0.5 + jitter / 2)
+    return longest_backoff(row) * (0.5 + jitter / 2)
+
+
+def longest_backoff(row: TaskRow) -> float:
+    """Return how many seconds an attempt waits at most after an interruption."""
+    return min(BACKOFF_CEILING, BACKOFF_SECONDS * 2.0 ** (row.interruptions - 1))
 
 
 class Schedule:

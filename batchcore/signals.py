@@ -1,4 +1,4 @@
-"""Ctrl-C and TERM leave a run in a state that the same command continues."""
+"""Ctrl-C, TERM and a closed terminal leave a run in a state from which it goes on."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ _LEAVING = b"\nLeaving after the current step; press Ctrl-C again to leave at on
 
 @contextmanager
 def detaching(driver: Driver) -> Iterator[None]:
-    """Let the first Ctrl-C or TERM detach, and the second end the process at once."""
+    """Let the first Ctrl-C or TERM detach, and the second end the process at once.
+
+    A closed terminal detaches too, and is often told twice, by the shell and by the system; where
+    it is ignored, as after ``nohup``, it still is.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    exits = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+    exits = {signal.SIGINT: 130, signal.SIGTERM: 143}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        exits[signal.SIGHUP] = 143
     asked = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
+        if asked and number == signal.SIGHUP:
+            return
         if asked:
             raise KeyboardInterrupt
         asked = True

@@ -14,20 +14,31 @@ import msgspec
 from msgspec import Struct
 
 from batchcore.backend import Backend, BackendSpec, Check
-from batchcore.clock import Clock
-from batchcore.driver import Driver, Policy
-from batchcore.errors import Detached, JobError, NotFound, Problem, suggest
-from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
+from batchcore.background import hand_over
+from batchcore.clock import Clock, SystemClock
+from batchcore.drive import Leave, drive_record, observers_of, save_manner
+from batchcore.driver import Policy
+from batchcore.errors import (
+    BatchcoreError,
+    Conflict,
+    Detached,
+    JobError,
+    NotFound,
+    Problem,
+    suggest,
+)
+from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets, unsupported_requests
+from batchcore.follow import follow
 from batchcore.identity import identity_of, place_below, place_in
 from batchcore.model import Job
 from batchcore.plan import Plan, plan_job
 from batchcore.plugins import Plugins
-from batchcore.record import Header, Record
+from batchcore.record import Header, Record, read_heading
 from batchcore.resume import past_start, reopen
 from batchcore.run import Run
+from batchcore.rundir import owner_of
 from batchcore.settings import Settings, job_settings, resolve
-from batchcore.signals import detaching
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -78,6 +89,12 @@ class Prepared(Struct, frozen=True, kw_only=True):
     options: Options
     plugins: Plugins
 
+    @property
+    def policy(self) -> Policy:
+        """How the settings want the run driven."""
+        core = self.settings.core
+        return Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast)
+
 
 def run_job(
     job: Job,
@@ -96,7 +113,8 @@ def run_job(
     none); `settings` are ``key=value`` options of that backend; `directory` is the run directory.
     Tasks that failed do not raise: see `Run.output_files` and `Run.raise_for_state`. Raises
     `JobError` and `SettingsError` before anything is created, `EnvironmentNotReady`, `Conflict`,
-    `BackendError`, and `Detached` after Ctrl-C.
+    `BackendError`, and `Detached` after Ctrl-C: no other process drives the run then, as a command
+    arranges it, and the same call goes on.
     """
     options = Options(
         backend=backend,
@@ -182,46 +200,130 @@ def prepare(
 
 
 def drive(
-    prepared: Prepared, observers: Iterable[Observer] = (), *, clock: Clock | None = None
+    prepared: Prepared,
+    observers: Iterable[Observer] = (),
+    *,
+    clock: Clock | None = None,
+    submit_only: bool = False,
+    leave: Leave | None = None,
 ) -> Run:
     """Drive a prepared job to its end, or continue where an earlier command left it.
 
-    `clock` is the driver's, default the machine's own.
+    Where a process in the background drives it, that is followed to its end, and with
+    `submit_only` left alone. `clock` is the
+    driver's, default the machine's own. For `submit_only` and `leave` see
+    `batchcore.drive.drive_record`; without `leave` nothing drives the run after Ctrl-C.
     """
+    observers = list(observers)
+    record = recorded(prepared)
+    while record is None:
+        if submit_only:
+            prepared.backend.close()
+            return Run.load(prepared.directory)
+        if _followed(prepared, observers, clock or SystemClock()):
+            return Run.load(prepared.directory)
+        record = recorded(prepared)
+    told = observers_of(prepared.plugins, prepared.run_id, prepared.directory, observers)
+    drive_record(
+        record,
+        prepared.backend,
+        prepared.policy,
+        told,
+        clock=clock,
+        submit_only=submit_only,
+        leave=leave or _Leaving(prepared),
+    )
+    return Run.load(prepared.directory)
+
+
+def submit(prepared: Prepared) -> int:
+    """Hand a prepared job to a background driver, and return the id of its process.
+
+    On return it drives the run; one that does so already stays. Raises `EnvironmentNotReady` where
+    it could not be started.
+    """
+    record = recorded(prepared)
+    if record is None:
+        prepared.backend.close()
+        owner = owner_of(prepared.directory)
+        return owner.pid if owner else 0
     try:
-        record = Record.create(prepared.directory, prepared.header)
+        with record.errors():
+            reopen(record)
+        prepared.backend.close()
+        return hand_over(record)
+    finally:
+        record.close()
+
+
+def _followed(prepared: Prepared, observers: Iterable[Observer], clock: Clock) -> bool:
+    """Follow the process that drives a run until it has gone; return whether the run has ended."""
+    run = Run.load(prepared.directory)
+    try:
+        follow(run, Observers(observers), clock)
+        ended = run.has_ended
+    except KeyboardInterrupt:
+        prepared.backend.close()
+        raise Detached(
+            "Detached. The process that drives the run goes on with it.",
+            hint=f"go on:  {prepared.options.same_command}\n        "
+            f"stop:   batchcore cancel {prepared.directory}",
+        ) from None
     except BaseException:
         prepared.backend.close()
         raise
-    core = prepared.settings.core
-    told = observers_of(prepared.plugins, prepared.run_id, prepared.directory, observers)
-    driver = Driver(
-        record,
-        prepared.backend,
-        policy=Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast),
-        observers=told,
-        clock=clock,
-    )
+    if ended:
+        prepared.backend.close()
+    return ended
+
+
+def recorded(prepared: Prepared) -> Record | None:
+    """Open the record of a prepared job, made where there is none.
+
+    None where a process in the background drives that very job; raises `Conflict` where another
+    controller does.
+    """
+    try:
+        record = Record.create(prepared.directory, prepared.header)
+    except Conflict:
+        owner = owner_of(prepared.directory)
+        if owner and owner.background and _is_same(prepared):
+            return None
+        prepared.backend.close()
+        raise
+    except BaseException:
+        prepared.backend.close()
+        raise
     try:
         with record.errors():
-            rebuilt = reopen(record)
-        if rebuilt:
-            told.tell(Note(at=time.time(), text="run.db was damaged, and has been rebuilt"))
-        with detaching(driver):
-            driver.run()
-    except Detached as exc:
-        raise Detached(
-            exc.reason,
-            hint=f"go on:  {prepared.options.same_command}\n        "
-            f"stop:   batchcore cancel {prepared.directory}",
-            signal_exit=exc.signal_exit,
-        ) from None
-    finally:
-        try:
-            prepared.backend.close()
-        finally:
-            record.close()
-    return Run.load(prepared.directory)
+            save_manner(record, prepared.policy)
+    except BaseException:
+        prepared.backend.close()
+        record.close()
+        raise
+    return record
+
+
+def _is_same(prepared: Prepared) -> bool:
+    there, wanted = read_heading(prepared.directory), prepared.header
+    return (there.run_id, there.spec_hash) == (wanted.run_id, wanted.spec_hash)
+
+
+class _Leaving:
+    """Says how to go on with what this command began."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+
+    def __call__(self, error: BatchcoreError, record: Record) -> BatchcoreError:  # noqa: ARG002 - the protocol's
+        if not isinstance(error, Detached):
+            return error
+        return Detached(
+            error.reason,
+            hint=f"go on:  {self._prepared.options.same_command}\n        "
+            f"stop:   batchcore cancel {self._prepared.directory}",
+            signal_exit=error.signal_exit,
+        )
 
 
 def _only(job: Job, patterns: Sequence[str]) -> Job:
@@ -249,20 +351,3 @@ def _raise(problems: Iterable[Problem], origin: str) -> None:
     found = [msgspec.structs.replace(p, file=p.file or origin) for p in problems]
     if found:
         raise JobError(found)
-
-
-def observers_of(
-    plugins: Plugins, run_id: str, directory: Path, observers: Iterable[Observer]
-) -> Observers:
-    """Return those who are told of a run: the given observers and those of the plugins."""
-    told = Observers(observers)
-    for plugin in plugins.observers():
-
-        def tell(event: Event, plugin: Any = plugin) -> None:
-            if isinstance(event, TaskChanged):
-                plugin.task_changed(run_id, event.task_id, event.old, event.new, event.at)
-            if isinstance(event, RunEnded):
-                plugin.run_finished(run_id, event.state, directory)
-
-        told.add(tell)
-    return told

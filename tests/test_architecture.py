@@ -24,12 +24,15 @@ LAYERS = (
     ("__main__", "compat"),
     ("cli",),
     ("report",),
+    ("explain", "retry"),
+    ("doctor", "sweep"),
     ("manage", "scaffold", "start"),
+    ("drive",),
     ("signals",),
     ("driver",),
     ("ledger",),
-    ("finish",),
-    ("announce", "identity", "resume", "run", "schedule"),
+    ("finish", "follow"),
+    ("announce", "background", "identity", "resume", "run", "schedule"),
     ("features", "jobfile", "local", "manifest", "plugins", "record", "requests", "settings"),
     ("database",),
     ("durability", "rundir"),
@@ -51,6 +54,8 @@ APART = {"__init__", "local", "testing"}
 # Upward imports, each allowed inside functions alone, with the reason.
 UPWARD = {
     ("model", "run"): "the type that Job.run returns",
+    ("run", "manage"): "Run.wait drives where nobody does",
+    ("run", "retry"): "Run.retry is the short form of retry.retry_run",
     ("model", "start"): "Job.run is the short form of start.run_job",
     ("relations", "plan"): "the types of what a plan lets it look at",
 }

@@ -7,9 +7,11 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-from batchcore.cli.live import display
+from batchcore.cli.leaving import Leaving, at_service, in_background, say_submitted
+from batchcore.cli.live import PlainDisplay, display
 from batchcore.cli.progress import Display, Progress, Titles
 from batchcore.cli.screen import Screen
 from batchcore.cli.session import Session
@@ -17,21 +19,22 @@ from batchcore.cli.wishes import Wishes
 from batchcore.jobfile import dump_job
 from batchcore.model import Job
 from batchcore.plugins import Plugins
-from batchcore.report.data import run_json
+from batchcore.report.data import json_text, run_json
 from batchcore.report.plan import dry_run_text, image_text
 from batchcore.report.run import closing_text
 from batchcore.report.text import printable
 from batchcore.run import Run, RunReport
-from batchcore.start import Prepared, drive, prepare
+from batchcore.start import Prepared, drive, prepare, submit
 from batchcore.states import FailureReason, TaskState
 
+SUBMIT = "batchcore.submit/1"
 _CODES = {"succeeded": 0, "failed": 3, "canceled": 4}
 
 
 def execute(
     session: Session, job: Job, wishes: Wishes, *, base: Path | None = None, origin: str = ""
 ) -> tuple[int, Run | None]:
-    """Run a job, or with ``--dry-run`` say what would run; return the exit code and the run."""
+    """Run a job, submit it, or say what would run; return the exit code, and a run that ended."""
     with _warnings_on(session.err):
         plugins = Plugins(environ=session.environ)
         prepared = prepare(job, wishes.options, base=base, origin=origin, plugins=plugins)
@@ -40,23 +43,77 @@ def execute(
             return 0, None
         name = _name(prepared)
         titles = Titles(version=prepared.header.version, image=image_text(prepared.plan), run=name)
+        if wishes.detach:
+            _submit(session, prepared, titles, wishes)
+            return 0, None
         run, seconds = _drive(session, prepared, titles, wishes)
     report = run.report()
-    _close(session, report, seconds, wishes, name)
+    close(session, report, seconds, name, quiet=wishes.quiet, again=session.same_command)
     if session.wants_json:
         session.out.json(run_json(report))
-    return _CODES.get(report.state, 1), run
+    return exit_code(report.state), run
+
+
+def exit_code(state: str) -> int:
+    """Return the exit code for how a run ended."""
+    return _CODES.get(state, 1)
+
+
+def _submit(session: Session, prepared: Prepared, titles: Titles, wishes: Wishes) -> None:
+    """Submit a job and print what names its run: the data that a script goes on with."""
+    remote = prepared.spec.remote
+    if remote:
+        run, _ = _drive(session, prepared, titles, wishes, submit_only=True)
+        pid, text = None, at_service(prepared.spec.name)
+    else:
+        if not wishes.quiet:
+            _show_notes(PlainDisplay(session.err), prepared, quiet=False)
+        pid = submit(prepared)
+        run, text = Run.load(prepared.directory), in_background(pid)
+    report = run.report(states=())
+    if report.state != "running":
+        close(session, run.report(), None, titles.run, quiet=wishes.quiet, again="")
+    elif not wishes.quiet:
+        say_submitted(session, text, titles.run, several=len(prepared.plan.tasks) > 1)
+    if session.wants_json:
+        data = {
+            "run": run.id,
+            "backend": report.backend,
+            "directory": run.directory,
+            "state": report.state,
+            "counts": report.counts,
+            "driver": None if pid is None else {"pid": pid},
+        }
+        session.out.json(json_text(SUBMIT, data))
+    else:
+        words = shlex.split(titles.run)
+        session.out.line(words[0])
 
 
 def _drive(
-    session: Session, prepared: Prepared, titles: Titles, wishes: Wishes
+    session: Session,
+    prepared: Prepared,
+    titles: Titles,
+    wishes: Wishes,
+    *,
+    submit_only: bool = False,
 ) -> tuple[Run, float | None]:
     with display(session.err, quiet=wishes.quiet) as shown:
         progress = Progress(
             shown, titles, session.clock, quiet=wishes.quiet, verbose=wishes.verbose
         )
         _show_notes(shown, prepared, quiet=wishes.quiet)
-        return drive(prepared, [progress]), progress.seconds
+        leave = Leaving(titles.run, remote=prepared.spec.remote)
+        run = drive(prepared, [progress], submit_only=submit_only, leave=leave)
+        return run, progress.seconds
+
+
+@contextmanager
+def watched(session: Session, run: Run, name: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """Show how a run that exists goes on, to an observer, as long as a block."""
+    titles = Titles(version=version("batchcore"), image=image_text(run.plan), run=name)
+    with _warnings_on(session.err), display(session.err, quiet=quiet) as shown:
+        yield Progress(shown, titles, session.clock, quiet=quiet)
 
 
 def _show_notes(shown: Display, prepared: Prepared, *, quiet: bool) -> None:
@@ -73,12 +130,21 @@ def _show_dry_run(session: Session, prepared: Prepared) -> None:
     session.out.line(dry_run_text(prepared, near(prepared.directory), exists=exists))
 
 
-def _close(
-    session: Session, report: RunReport, seconds: float | None, wishes: Wishes, name: str
+def close(
+    session: Session,
+    report: RunReport,
+    seconds: float | None,
+    name: str,
+    *,
+    quiet: bool,
+    again: str,
 ) -> None:
-    """Say how the run ended and, where it did not succeed, what to type next."""
+    """Say how the run ended and, where it did not succeed, what to type next.
+
+    `again` is the command that runs again what did not succeed, "" where it is not known.
+    """
     succeeded = report.state == "succeeded"
-    if succeeded and wishes.quiet:
+    if succeeded and quiet:
         return
     marks = session.err.marks
     place = near(report.directory / "outputs")
@@ -91,7 +157,10 @@ def _close(
         telling = [task for task in failed if task.reason is not FailureReason.DEPENDENCY]
         task_id = (telling or failed)[0].id
         session.err.line(f"  look:   batchcore logs {name} {task_id}")
-    session.err.line(f"  again:  {session.same_command}   (only what did not succeed)")
+        session.err.line(f"  why:    batchcore explain {name}")
+        session.err.line(f"  retry:  batchcore retry {name}   (only what failed)")
+    if again:
+        session.err.line(f"  again:  {again}   (only what did not succeed)")
 
 
 def _name(prepared: Prepared) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
 from batchcore.errors import NotFound, suggest
 from batchcore.plugins import Plugins
@@ -63,23 +62,9 @@ def find_run(name: str, runs: str | None = None) -> Run:
     )
 
 
-def is_driven(directory: Path) -> bool:
-    """Return whether a process drives this run now."""
-    if _has_died(directory):
-        return False
-    # Only where that is not known for sure is the lock tried, because a controller that starts
-    # at this very moment would find it taken.
-    try:
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def typed_name(run: Run, name: str, runs: str | None) -> str:
+    """Return what to type in the next command for a run that was found by these words."""
+    return shlex.quote(str(run.directory) if runs else name)
 
 
 def _mtime(path: Path) -> float:
@@ -87,19 +72,3 @@ def _mtime(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # it was deleted just now
         return 0.0
-
-
-def _has_died(directory: Path) -> bool:
-    """Return whether the last controller was a process of this machine that is gone."""
-    import socket
-
-    try:
-        owner = msgspec.json.decode((directory / "lock.json").read_bytes(), type=dict[str, Any])
-        if owner["host"] != socket.gethostname():
-            return False
-        os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError):
-        return False
-    return False

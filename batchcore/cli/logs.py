@@ -8,13 +8,14 @@ import click
 from msgspec import Struct
 
 from batchcore.backend import Stream
-from batchcore.cli.find import find_run, is_driven, run_option
+from batchcore.cli.find import find_run, run_option
 from batchcore.cli.logtext import Escaper, tail_offset
 from batchcore.cli.options import traceback_option
 from batchcore.cli.session import Session
 from batchcore.cli.tasklog import LogSource, TaskLog, choose_attempt
 from batchcore.errors import BackendError, UsageError, suggest
 from batchcore.run import Run, TaskResult
+from batchcore.rundir import is_driven
 from batchcore.states import TaskState
 
 _POLL_SECONDS = 0.5
@@ -170,7 +171,7 @@ class _Reader:
                 return
             elif not news and not is_driven(run.directory):
                 self._session.err.line(
-                    "no process drives this run now; go on with the same command"
+                    f"no process drives this run now; go on with: batchcore wait {run.directory}"
                 )
                 return
             self._session.clock.sleep(_POLL_SECONDS)

@@ -35,6 +35,14 @@ def config_options(function: Function) -> Function:
 
 def run_options(function: Function) -> Function:
     """Add all the options of `run`."""
+    detach = click.option(
+        "-d", "--detach", is_flag=True, help="Submit, print the run's id, and leave."
+    )
+    return submit_options(detach(function))
+
+
+def submit_options(function: Function) -> Function:
+    """Add the options of `run` that `submit` has too."""
     function = traceback_option(config_options(function))
     return _decorated(
         function,

@@ -23,6 +23,11 @@ def run(session: Session, /, job: str, **given: Any) -> int:
     JOB is a controller (.py) or a job file (.toml, .json). The same line again goes on where an
     earlier one stopped, and runs again what did not succeed.
     """
+    return start(session, job, given)
+
+
+def start(session: Session, job: str, given: dict[str, Any]) -> int:
+    """Load a job and run it as the options say; return the exit code."""
     from batchcore.cli.execute import execute
     from batchcore.cli.wishes import wishes_of
     from batchcore.errors import UsageError

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
-from batchcore.cli.find import find_run, is_driven, run_directories, run_option, runs_directory
+from batchcore.cli.find import find_run, run_directories, run_option, runs_directory, typed_name
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.cli.watch import driver_of, driver_text, watch_run
 from batchcore.errors import BatchcoreError, UsageError
 from batchcore.report.data import run_json, runs_json
 from batchcore.report.run import RunLine, hidden_text, runs_text, summary_text, tasks_text
 from batchcore.run import Run, RunReport
 from batchcore.states import TaskState
+from batchcore.units import seconds
 
 _RECENT = 20
 _FAILED = (TaskState.FAILED,)
@@ -25,12 +27,24 @@ _SHOWN = 20
 @click.argument("run", metavar="[RUN]", required=False)
 @click.option("--tasks", "all_tasks", is_flag=True, help="List every task.")
 @click.option("--failed", is_flag=True, help="List the failed tasks alone.")
+@click.option("--watch", is_flag=True, help="Go on until the run ends.")
+@click.option(
+    "--interval", metavar="TIME", default="2s", show_default=True, help="How often --watch looks."
+)
 @run_option
 @json_option
 @traceback_option
 @click.pass_obj
 def status(
-    session: Session, /, *, run: str | None, all_tasks: bool, failed: bool, runs: str | None
+    session: Session,
+    /,
+    *,
+    run: str | None,
+    all_tasks: bool,
+    failed: bool,
+    watch: bool,
+    interval: str,
+    runs: str | None,
 ) -> None:
     """Show how far a run is, or the recent runs.
 
@@ -38,18 +52,26 @@ def status(
     """
     if all_tasks and failed:
         raise UsageError("--tasks and --failed contradict each other", hint="keep one of them")
+    if watch and run is None:
+        raise UsageError("--watch watches one run", hint="name it: batchcore status RUN --watch")
     if run is None:
         _list_runs(session, runs_directory(runs))
     else:
         found = find_run(run, runs)
         some = not (all_tasks or failed or session.wants_json)
         states = _FAILED if failed or some else None
-        _show_run(session, found, found.report(states, _SHOWN if some else -1), some=some)
+        name = typed_name(found, run, runs)
+        if watch:
+            watch_run(session, found, name, seconds(interval, "--interval"))
+            if session.wants_json:
+                return
+        report = found.report(states, _SHOWN if some else -1)
+        _show_run(session, found, report, name, some=some)
 
 
-def _show_run(session: Session, run: Run, report: RunReport, *, some: bool) -> None:
+def _show_run(session: Session, run: Run, report: RunReport, name: str, *, some: bool) -> None:
     if session.wants_json:
-        session.out.json(run_json(report))
+        session.out.json(run_json(report, driver_of(report)))
         return
     now = session.clock.now()
     lines = [
@@ -58,8 +80,8 @@ def _show_run(session: Session, run: Run, report: RunReport, *, some: bool) -> N
         hidden_text(report) if some else "",
     ]
     session.out.line("\n".join(line for line in lines if line))
-    if report.state == "running" and not is_driven(run.directory):
-        session.err.line("not driven by any process now; go on with the same command")
+    if report.state == "running":
+        session.err.line(driver_text(driver_of(report), name))
 
 
 def _list_runs(session: Session, place: Path) -> None:

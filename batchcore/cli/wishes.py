@@ -23,6 +23,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
 
     options: Options
     dry_run: bool
+    detach: bool
     quiet: bool
     verbose: bool
 
@@ -51,6 +52,7 @@ def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
     return Wishes(
         options=options,
         dry_run=given["dry_run"],
+        detach=given["detach"],
         quiet=given["quiet"],
         verbose=given["verbose"],
     )

@@ -16,15 +16,15 @@ class SuperBatchWarning(UserWarning):
     """Something runs otherwise than super_batch ran it."""
 
 
-def warning_text(config: Config, image: object, backend: str, *, wait: bool) -> str:
+def warning_text(config: Config, image: object, backend: str) -> str:
     """Return all that differs for this client, in one text; empty where nothing does."""
-    found = [*_differences(config, image, backend, wait=wait)]
+    found = [*_differences(config, image, backend)]
     if not found:
         return ""
     return f"not as in super_batch (see {PAGE}): " + "; ".join(found)
 
 
-def _differences(config: Config, image: object, backend: str, *, wait: bool) -> Iterator[str]:
+def _differences(config: Config, image: object, backend: str) -> Iterator[str]:
     if backend == "azure":
         yield from _on_azure(config)
         return
@@ -33,11 +33,6 @@ def _differences(config: Config, image: object, backend: str, *, wait: bool) -> 
         unused.append("image")
     if unused:
         yield f"{backend} does not use {', '.join(unused)}"
-    if not wait:
-        yield (
-            f"with wait=False {backend} goes on with the tasks that it has started, and starts "
-            "the others when load_results() is called"
-        )
 
 
 def _on_azure(config: Config) -> Iterator[str]:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
 
 from batchcore.backend import Backend
-from batchcore.cli.execute import near
-from batchcore.cli.live import display
-from batchcore.cli.progress import Progress, Titles
+from batchcore.background import hand_over
+from batchcore.cli.execute import near, watched
+from batchcore.cli.progress import Progress
 from batchcore.cli.session import Session
 from batchcore.clock import Clock, SystemClock
 from batchcore.compat.errors import WaitedTooLong
-from batchcore.driver import Driver, Policy
-from batchcore.errors import Detached
-from batchcore.events import Event, TaskChanged, Tick
+from batchcore.drive import drive_record, observers_of
+from batchcore.driver import Policy
+from batchcore.errors import Detached, WaitTimeout
+from batchcore.manage import wait_run
 from batchcore.plan import Plan
 from batchcore.plugins import Plugins
 from batchcore.record import Record
-from batchcore.report.plan import image_text
 from batchcore.report.run import closing_text
 from batchcore.resume import reopen
 from batchcore.run import Run
 from batchcore.settings import CoreSettings, job_settings, resolve
-from batchcore.signals import detaching
-from batchcore.start import observers_of
-from batchcore.states import TaskState
 
-_SUBMITTED, _LATE = -1, -2
 _SECONDS = 3600
 
 
@@ -41,50 +37,6 @@ class Wish(Struct, frozen=True, kw_only=True):
     hours: float = 24
     quiet: bool = False
     clock: Clock = SystemClock()
-
-
-class UntilSubmitted:
-    """An observer that leaves a run once each of these tasks is with the backend."""
-
-    def __init__(self, pending: set[str], leave: Callable[[int], None]) -> None:
-        """Take the tasks that are not yet."""
-        self._pending = pending
-        self._preparing: set[str] = set()
-        self._leave = leave
-
-    def __call__(self, event: Event) -> None:
-        """Leave at the first news after the last submission, which was accepted by then.
-
-        What is being prepared is given the time to start: on this machine it would not do so
-        alone.
-        """
-        if isinstance(event, TaskChanged):
-            self._pending.discard(event.task_id)
-            self._preparing.discard(event.task_id)
-            if event.new is TaskState.PREPARING:
-                self._preparing.add(event.task_id)
-        started = isinstance(event, TaskChanged) and event.new is not TaskState.QUEUED
-        if (started and not self._preparing) or isinstance(event, Tick):
-            self._leave_if_submitted()
-
-    def _leave_if_submitted(self) -> None:
-        if not self._pending:
-            self._leave(_SUBMITTED)
-
-
-class UntilLate:
-    """An observer that leaves a run at a time of a clock that only grows."""
-
-    def __init__(self, clock: Clock, seconds: float, leave: Callable[[int], None]) -> None:
-        """Begin to count."""
-        self._clock = clock
-        self._deadline = clock.monotonic() + seconds
-        self._leave = leave
-
-    def __call__(self, _event: Event) -> None:
-        """Look at the clock."""
-        if self._clock.monotonic() >= self._deadline:
-            self._leave(_LATE)
 
 
 @contextmanager
@@ -100,77 +52,74 @@ def opened(plugins: Plugins, plan: Plan, backend: str) -> Iterator[tuple[Backend
 
 def drive(
     record: Record, backend: Backend, plugins: Plugins, core: CoreSettings, wish: Wish
-) -> Run:
-    """Drive a run as long as is wished, and close its record.
+) -> None:
+    """Drive a run as long as is wished, and close its record and its backend.
 
     Raises `WaitedTooLong` where the time is up, `Detached` after Ctrl-C, and what the backend
     raises; in all of these cases `load_results` goes on.
     """
-    session = Session((), program=("python", sys.argv[0]))
+    with _shown(Run.load(record.directory), wish) as progress:
+        drive_record(
+            record,
+            backend,
+            Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast),
+            observers_of(plugins, record.header.run_id, record.directory, [progress]),
+            clock=wish.clock,
+            submit_only=not wish.wait,
+            timeout=wish.hours * _SECONDS if wish.wait else None,
+        )
+
+
+def submit(record: Record, wish: Wish) -> None:
+    """Hand a run to a background driver, and close its record."""
     try:
-        with display(session.err, quiet=wish.quiet) as shown:
-            titles = Titles(
-                version=record.header.version,
-                image=image_text(record.header.plan),
-                run=near(record.directory),
-            )
-            progress = Progress(shown, titles, wish.clock, quiet=wish.quiet)
-            ended = _drive(
-                _driver(record, backend, plugins, core, wish=wish, progress=progress), wish
-            )
+        with record.errors():
+            reopen(record)
+        hand_over(record)
     finally:
         record.close()
-    run = Run.load(record.directory)
-    if not wish.quiet:
-        _close(session, run, progress.seconds, ended=ended)
-    return run
+    _say_submitted(Run.load(record.directory), wish)
 
 
-def _driver(
-    record: Record,
-    backend: Backend,
-    plugins: Plugins,
-    core: CoreSettings,
-    *,
-    wish: Wish,
-    progress: Progress,
-) -> Driver:
-    """Make the run ready to go on, and return its driver with an observer that leaves in time."""
-    told = observers_of(plugins, record.header.run_id, record.directory, [progress])
-    policy = Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast)
-    driver = Driver(record, backend, policy=policy, observers=told, clock=wish.clock)
-    with record.errors():
-        reopen(record)
-        pending = {row.id for row in record.rows() if row.state is TaskState.PENDING}
-    told.add(_leaver(driver, pending, wish))
-    return driver
+def join(run: Run, wish: Wish) -> None:
+    """Follow a run that a background driver has, or leave it to that; raises what `drive` does."""
+    if wish.wait:
+        wait(run, wish)
+    else:
+        _say_submitted(run, wish)
 
 
-def _leaver(driver: Driver, pending: set[str], wish: Wish) -> Callable[[Event], None]:
-    if not wish.wait:
-        return UntilSubmitted(pending, driver.detach)
-    return UntilLate(wish.clock, wish.hours * _SECONDS, driver.detach)
+def wait(run: Run, wish: Wish) -> None:
+    """Follow a run to its end, or drive it where nobody does; raises what `drive` does."""
+    with _shown(run, wish) as progress:
+        wait_run(run, [progress], timeout=wish.hours * _SECONDS, clock=wish.clock)
 
 
-def _drive(driver: Driver, wish: Wish) -> bool:
-    """Return whether the run has ended."""
+@contextmanager
+def _shown(run: Run, wish: Wish) -> Iterator[Progress]:
+    """Show how a run goes and how it ended, and say in what controllers know what went wrong."""
+    session = Session((), program=("python", sys.argv[0]))
     try:
-        with detaching(driver):
-            driver.run()
+        with watched(session, run, near(run.directory), quiet=wish.quiet) as progress:
+            yield progress
+    except WaitTimeout:
+        raise WaitedTooLong(
+            f"the tasks have not ended within {wish.hours:g} hours; they go on",
+            hint="call load_results() again, with a larger STORAGE_ACCESS_DURATION_HRS perhaps",
+        ) from None
     except Detached as exc:
-        if exc.signal_exit == _SUBMITTED:
-            return False
-        if exc.signal_exit == _LATE:
-            raise WaitedTooLong(
-                f"the tasks have not ended within {wish.hours:g} hours; they go on",
-                hint="call load_results() again, with a larger STORAGE_ACCESS_DURATION_HRS perhaps",
-            ) from None
         raise Detached(
             exc.reason,
             hint="load_results() of a client with the same JOB_ID and BATCH_DIRECTORY goes on",
             signal_exit=exc.signal_exit,
         ) from None
-    return True
+    if not wish.quiet:
+        _close(session, run, progress.seconds, ended=wish.wait)
+
+
+def _say_submitted(run: Run, wish: Wish) -> None:
+    if not wish.quiet:
+        _close(Session(()), run, None, ended=False)
 
 
 def _close(session: Session, run: Run, seconds: float | None, *, ended: bool) -> None:

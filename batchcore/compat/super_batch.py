@@ -23,15 +23,15 @@ from batchcore.compat import restore, results
 from batchcore.compat.account import account_in_environment, choose_backend
 from batchcore.compat.config import BatchConfig, Config
 from batchcore.compat.differences import SuperBatchWarning, warning_text
-from batchcore.compat.drive import Wish, drive, opened
+from batchcore.compat.drive import Wish, drive, join, opened, submit, wait
 from batchcore.compat.errors import JobFailed, NotRunnable, WaitedTooLong
 from batchcore.errors import Conflict, NotFound
 from batchcore.model import Job, Output, Resource, Task
 from batchcore.plugins import Plugins
-from batchcore.record import Header, Record, read_header, read_heading
-from batchcore.resume import has_ended
+from batchcore.record import Header, read_header, read_heading
 from batchcore.run import Run
-from batchcore.start import Options, Prepared, prepare
+from batchcore.rundir import is_driven
+from batchcore.start import Options, Prepared, prepare, recorded
 
 __all__ = [
     "BatchConfig",
@@ -141,25 +141,30 @@ class Client:
     def run(self, wait: bool = True, quiet: bool = False) -> None:
         """Run the tasks; with `wait` until they have ended and their results are here.
 
-        Without, it returns when all are submitted, and `load_results` does the rest. The same
+        Without, a process in the background goes on with them, on Azure the service, and
+        `load_results` brings the results. The same
         tasks under the same `JOB_ID` again go on where they were left; those that had failed are
         tried again. Raises what `load_results` raises, `JobError` before anything is created,
         and `Conflict` where the `JOB_ID` is that of other tasks.
         """
         self._refuse_restored()
         self.backend = self._chosen()
-        self._warn(wait=wait)
+        self._warn()
         with self._account():
             prepared = self._prepared()
             try:
-                record = Record.create(prepared.directory, prepared.header)
+                record = recorded(prepared)
                 wish = self._wish(wait=wait, quiet=quiet)
-                core = prepared.settings.core
-                found = drive(record, prepared.backend, self._plugins, core, wish)
+                if record is None:
+                    join(Run.load(prepared.directory), wish)
+                elif wait or prepared.spec.remote:
+                    drive(record, prepared.backend, self._plugins, prepared.settings.core, wish)
+                else:
+                    submit(record, wish)
             finally:
                 prepared.backend.close()
         if wait:
-            self._take(found)
+            self._take(Run.load(prepared.directory))
 
     def load_results(self, quiet: bool = False) -> None:
         """Wait until all tasks have ended and bring the results into `BATCH_DIRECTORY`.
@@ -214,15 +219,9 @@ class Client:
 
     def _waited(self, *, quiet: bool) -> Run:
         run = self._loaded()
-        record = Record.resume(run.directory)
-        try:
-            if has_ended(record):
-                return run
-        finally:
-            record.close()
-        with opened(self._plugins, run.plan, run.heading.backend) as (backend, core):
-            record = Record.resume(run.directory)
-            return drive(record, backend, self._plugins, core, self._wish(quiet=quiet))
+        if not run.has_ended or is_driven(run.directory):
+            wait(run, self._wish(quiet=quiet))
+        return run
 
     def _loaded(self) -> Run:
         """Return the job's run, taken over from another machine where it is not of this one."""
@@ -291,8 +290,8 @@ class Client:
                 hint="call load_results()",
             )
 
-    def _warn(self, *, wait: bool) -> None:
-        text = warning_text(self.config, self.image, self.backend, wait=wait)
+    def _warn(self) -> None:
+        text = warning_text(self.config, self.image, self.backend)
         if text and not self._warned:
             self._warned = True
             warnings.warn(text, SuperBatchWarning, stacklevel=3)

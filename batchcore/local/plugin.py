@@ -32,4 +32,5 @@ def batchcore_register_backend() -> BackendSpec:
             "interruptions": NATIVE,
             "survives_controller": NATIVE,
         },
+        doctor="batchcore.local.doctor:examine",
     )

@@ -28,7 +28,7 @@ from batchcore.plugins.metadata import (
 from batchcore.plugins.observers import Observer, Warn
 
 if TYPE_CHECKING:
-    from batchcore.backend import Backend, BackendSpec
+    from batchcore.backend import Backend, BackendSpec, Finding
     from batchcore.model import Job
 
 __all__ = ["FIRST_PARTY", "InstalledPlugin", "Observer", "Plugins"]
@@ -98,6 +98,17 @@ class Plugins:
         """
         plugin = self._plugin(name)
         return loading.create_backend(plugin, self._spec(plugin), settings, reraise=self._reraise)
+
+    def examine(self, name: str, settings: object) -> Iterator[Finding]:
+        """Yield what a backend's own doctor finds; one that brings none has nothing to say.
+
+        Errors of this project that it raises, such as `EnvironmentNotReady`, pass through; any
+        other is a `PluginError`.
+        """
+        plugin = self._plugin(name)
+        spec = self._spec(plugin)
+        if spec.doctor:
+            yield from loading.examine(plugin, spec, settings, reraise=self._reraise)
 
     def scan(self) -> Iterator[BackendSpec | PluginError]:
         """Yield every installed backend's description, or what is wrong with it, by name."""

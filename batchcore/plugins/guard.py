@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from batchcore.backend import Backend, Check, LogChunk, RunContext, Snapshot, TaskFiles
+from batchcore.backend import (
+    Backend,
+    Check,
+    LogChunk,
+    RunContext,
+    Snapshot,
+    TaskFiles,
+    TaskSubmission,
+)
 from batchcore.delegate import Answer, Delegate, Given
 from batchcore.errors import BackendBug, BatchcoreError
 from batchcore.plugins.metadata import InstalledPlugin
 
+_LINES = (list, tuple)
 _ANSWERS: dict[str, tuple[type, ...]] = {
     "check": (Check,),
     "store": (str,),
     "poll": (Snapshot,),
     "read_log": (LogChunk,),
     "outputs": (TaskFiles,),
-    "release": (list, tuple),
+    "release": _LINES,
+    "release_orphans": _LINES,
+    "explain": (Mapping,),
 }
 
 
@@ -49,15 +60,30 @@ class GuardedBackend(Delegate):
                 raise
             text = " ".join(f"{type(exc).__name__}: {exc}".split())
             raise self._fault(f"failed in {name}: {text}") from exc
-        wanted = _ANSWERS.get(name)
-        if wanted and not isinstance(answer, wanted):
-            given = type(answer).__name__
-            raise self._fault(f"returned {given} and not {wanted[0].__name__} from {name}")
+        self._expect(name, answer, _ANSWERS.get(name, ()))
         return answer
 
     def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
         """Call the plugin; the lines are the caller's own."""
         return list(super().release(run, dry_run=dry_run))
+
+    def release_orphans(self, keep: Collection[str], *, dry_run: bool) -> Sequence[str]:
+        """Call the plugin; the lines are the caller's own."""
+        return list(super().release_orphans(keep, dry_run=dry_run))
+
+    def explain(
+        self, run: RunContext, attempts: Sequence[TaskSubmission]
+    ) -> Mapping[str, Sequence[str]]:
+        """Call the plugin; the lines are the caller's own."""
+        told = super().explain(run, attempts)
+        for lines in told.values():
+            self._expect("explain", lines, _LINES)
+        return {task_id: list(lines) for task_id, lines in told.items()}
+
+    def _expect(self, name: str, answer: object, wanted: tuple[type, ...]) -> None:
+        if wanted and not isinstance(answer, wanted):
+            given = type(answer).__name__
+            raise self._fault(f"returned {given} and not {wanted[0].__name__} from {name}")
 
     def _fault(self, what: str) -> BackendBug:
         return BackendBug(

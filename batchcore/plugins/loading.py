@@ -16,9 +16,10 @@ from batchcore.errors import BatchcoreError, PluginError, suggest
 from batchcore.plugins.metadata import FIRST_PARTY, InstalledPlugin
 
 if TYPE_CHECKING:
-    from batchcore.backend import Backend, BackendSpec
+    from batchcore.backend import Backend, BackendSpec, Finding
 
 REGISTER = "batchcore_register_backend"
+_LEVELS = ("ok", "warning", "problem")
 
 
 def load_hooks(plugin: InstalledPlugin, group: str) -> pluggy.PluginManager:
@@ -102,6 +103,24 @@ def load_settings_type(
     )
 
 
+def examine(
+    plugin: InstalledPlugin, spec: BackendSpec, settings: object, *, reraise: bool
+) -> Iterator[Finding]:
+    """Import the backend's doctor and yield what it finds, each checked.
+
+    Errors of this project that the doctor raises pass through. Raises `PluginError` for anything
+    else.
+    """
+    from batchcore.backend import Finding
+
+    doctor = _imported(plugin, "doctor", spec.doctor, reraise=reraise)
+    with blaming(plugin, passing=BatchcoreError, reraise=reraise):
+        for finding in doctor(settings):
+            if not isinstance(finding, Finding) or finding.level not in _LEVELS:
+                raise broken(plugin, f"its doctor said {finding!r}, which is no Finding")
+            yield finding
+
+
 @contextmanager
 def blaming(
     plugin: InstalledPlugin,
@@ -177,9 +196,11 @@ def _checked_spec(plugin: InstalledPlugin, spec: object) -> BackendSpec:
             f"it describes itself as {spec.name!r}, and its entry point is named {plugin.name!r}",
             hint="give both the same name",
         )
-    texts = (spec.summary, spec.factory, spec.settings)
+    texts = (spec.summary, spec.factory, spec.settings, spec.doctor)
     if not all(isinstance(text, str) for text in texts):
-        raise broken(plugin, "summary, factory and settings of its BackendSpec must be texts")
+        raise broken(
+            plugin, "summary, factory, settings and doctor of its BackendSpec must be texts"
+        )
     declared: object = spec.capabilities
     if not isinstance(declared, Mapping) or not all(
         isinstance(capability, Capability) for capability in declared.values()

@@ -29,10 +29,17 @@ def json_text(schema: str, data: dict[str, Any]) -> str:
     return _UNPRINTED.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def run_json(report: RunReport) -> str:
-    """Return a run's report as JSON."""
+def run_json(report: RunReport, driver: Any = None) -> str:
+    """Return a run's report as JSON; `driver`, of one that has not ended, is who drives it."""
     data = msgspec.structs.asdict(report)
+    if report.state == "running":
+        data["driver"] = driver
     return json_text(data.pop("schema"), data)
+
+
+def one_line(text: str) -> str:
+    """Return JSON as a single line, for a stream of several."""
+    return msgspec.json.format(text, indent=-1)
 
 
 def runs_json(runs: Sequence[RunLine]) -> str:

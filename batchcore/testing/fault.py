@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -119,6 +119,12 @@ class FaultBackend(Backend):
     def settle(self, run: RunContext) -> None:
         """Pass it on."""
         self._busy("settle", lambda: self._inner(run.plan).settle(run))
+
+    def explain(
+        self, run: RunContext, attempts: Sequence[TaskSubmission]
+    ) -> Mapping[str, Sequence[str]]:
+        """Pass it on."""
+        return self._inner(run.plan).explain(run, attempts)
 
     def close(self) -> None:
         """Close the backend inside."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from batchcore.cli.find import is_driven
 from batchcore.run import Run
+from batchcore.rundir import is_driven
 
 Call = Callable[..., Any]
 
@@ -154,8 +154,8 @@ def test_a_run_that_nobody_drives_says_how_to_go_on(
         assert is_driven(header.parent)
         driver.kill()
     assert "0/1" in driven.out
-    assert driven.err == ""
-    assert "not driven by any process now" in cli("status", "demo").err
+    assert driven.err.startswith(f"driven by process {driver.pid} on ")
+    assert cli("status", "demo").err == "no driver runs; go on with: batchcore wait demo\n"
     gate.open()
 
 

@@ -73,7 +73,7 @@ def test_a_dumb_terminal_gets_plain_lines(
     assert "\x1b" not in finish(terminal("run", job()))
 
 
-def test_ctrl_c_detaches_and_the_same_line_goes_on(
+def test_ctrl_c_detaches_and_the_same_line_follows(
     terminal: Call, job: Call, gate: Any, here: Path
 ) -> None:
     file = job(a=gate.passed)
@@ -81,12 +81,13 @@ def test_ctrl_c_detaches_and_the_same_line_goes_on(
     child.expect("1 running")
     child.sendintr()
     child.expect("Detached")
-    child.expect(f"go on:  batchcore run {file}")
-    child.expect("stop:   batchcore cancel ")
+    child.expect("wait:   batchcore wait demo-")
+    child.expect("stop:   batchcore cancel demo-")
     finish(child)
     assert child.exitstatus == 130
-    gate.open()
     again = terminal("run", file)
+    again.expect("goes on")
+    gate.open()
     finish(again)
     assert again.exitstatus == 0
     # The task was not started a second time.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchcore.compat.super_batch import Client, JobFailed, SuperBatchWarning
+from batchcore.compat.super_batch import Client, JobFailed
 
 pytestmark = pytest.mark.docker
 
@@ -64,12 +64,8 @@ def client(make: Make, backend: str) -> Iterator[Any]:
 
 
 def submit(client: Any) -> None:
-    """Run without waiting; local backends warn that they do not start everything."""
-    if client.backend == "azure":
-        client.run(wait=False)
-    else:
-        with pytest.warns(SuperBatchWarning, match="wait=False"):
-            client.run(wait=False)
+    """Run without waiting."""
+    client.run(wait=False)
 
 
 def test_the_results_are_here_at_the_end(client: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 from batchcore.compat import super_batch
 from batchcore.compat.super_batch import Client, JobFailed, NotRunnable, SuperBatchWarning
 from batchcore.errors import Conflict, Detached, JobError, NotFound, UsageError
+from batchcore.run import Run
 
 Make = Callable[..., Any]
 
@@ -298,14 +299,41 @@ def test_after_ctrl_c_collecting_goes_on(make: Make, directory: Path) -> None:
     assert (directory / "out_0.txt").exists()
 
 
-def test_without_waiting_what_has_started_goes_on_alone(make: Make, directory: Path) -> None:
+def test_without_waiting_all_tasks_go_on_alone(
+    make: Make, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHCORE_LOCAL_PROCESS_SLOTS", "1")
     client = make()
-    client.add(0, f"sh -c 'sleep 1; touch {directory}/alone out.txt'")
-    with pytest.warns(SuperBatchWarning, match="wait=False"):
-        client.run(wait=False)
+    client.add(0, f"sh -c 'while [ ! -e {directory}/gate ]; do sleep 0.05; done; touch out.txt'")
+    client.add(1, "touch out.txt")  # it has no place before the first one has ended
+    client.run(wait=False)
+    (directory / "gate").touch()
+    run = Run.load(client.config.run_directory)
     deadline = time.monotonic() + 60
-    while not (directory / "alone").exists():
-        assert time.monotonic() < deadline, "it does not come to be"
+    while not run.has_ended:
+        assert time.monotonic() < deadline, "they do not end"
         time.sleep(0.02)
+    client.load_results()
+    assert (directory / "out_1.txt").exists()
+
+
+def test_running_what_a_background_driver_has_follows_it(make: Make, directory: Path) -> None:
+    def begin() -> Any:
+        client = make()
+        gate = f"while [ ! -e {directory}/gate ]; do sleep 0.05; done"
+        client.add(0, f"sh -c '{gate}; touch out.txt'")
+        return client
+
+    begin().run(wait=False)
+    begin().run(wait=False)
+    (directory / "gate").touch()
+    begin().run()
+    assert (directory / "out_0.txt").exists()
+
+
+def test_results_are_waited_for_while_another_process_drives(make: Make, directory: Path) -> None:
+    client = make()
+    client.add(0, "sh -c 'sleep 1; touch out.txt'")
+    client.run(wait=False)
     client.load_results()
     assert (directory / "out_0.txt").exists()

@@ -12,13 +12,12 @@ import pytest
 
 from batchcore.cli.progress import Progress, Titles
 from batchcore.compat.config import CREDENTIALS
-from batchcore.compat.drive import UntilLate, UntilSubmitted
 from batchcore.compat.job import azure_options
 from batchcore.compat.super_batch import Client, JobFailed, WaitedTooLong
+from batchcore.drive import UntilLate
 from batchcore.errors import EnvironmentNotReady, JobError, TransferError
-from batchcore.events import RunStarted, TaskChanged, Tick
+from batchcore.events import RunStarted, Tick
 from batchcore.report.text import ASCII
-from batchcore.states import TaskState
 from batchcore.testing.clock import FakeClock
 from batchcore_azure.settings import AzureSettings  # noqa: TID251 - what its options mean there
 
@@ -235,35 +234,6 @@ def test_a_subnet_reaches_the_pool(make: Make) -> None:
     assert (
         azure(make(SUBNET_ID="/subscriptions/x/subnets/y")).subnet == "/subscriptions/x/subnets/y"
     )
-
-
-# A wait that was not wanted still has to see that everything was submitted.
-
-
-def test_it_leaves_when_the_last_task_was_accepted() -> None:
-    left = list[int]()
-    until = UntilSubmitted({"a", "b"}, left.append)
-    until(Tick(at=0))
-    until(changed("a", TaskState.PENDING, TaskState.QUEUED))
-    until(changed("a", TaskState.QUEUED, TaskState.RUNNING))
-    until(changed("b", TaskState.PENDING, TaskState.QUEUED))
-    assert left == []  # `b` is on its way
-    until(changed("a", TaskState.RUNNING, TaskState.FINALIZING))
-    assert len(left) == 1
-
-
-def test_what_is_being_prepared_is_given_the_time_to_start() -> None:
-    left = list[int]()
-    until = UntilSubmitted(set(), left.append)
-    until(changed("a", TaskState.QUEUED, TaskState.PREPARING))
-    until(changed("b", TaskState.QUEUED, TaskState.RUNNING))
-    assert left == []
-    until(changed("a", TaskState.PREPARING, TaskState.RUNNING))
-    assert len(left) == 1
-
-
-def changed(task_id: str, old: TaskState, new: TaskState) -> TaskChanged:
-    return TaskChanged(at=0, task_id=task_id, attempt=1, old=old, new=new)
 
 
 # The later of two outputs of one name won.

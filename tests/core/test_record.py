@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
 from batchcore.record import Header, Record, TaskRow, read_header, read_heading, read_plan
+from batchcore.rundir import is_driven, name_owner
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord
@@ -429,7 +430,7 @@ def test_a_second_writer_is_told_who_the_first_is(create) -> None:
 def test_a_second_writer_is_refused_also_where_the_first_is_not_known(create, content) -> None:
     directory = create().directory
     (directory / "lock.json").write_bytes(content)
-    with pytest.raises(Conflict, match=r"process \? on \?"):
+    with pytest.raises(Conflict, match="does not say which"):
         Record.resume(directory)
 
 
@@ -438,6 +439,27 @@ def test_the_lock_is_free_after_closing_and_closing_again_does_nothing(create) -
     record.close()
     record.close()
     Record.resume(record.directory).close()
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen(["true"]) as child:
+        return child.pid
+
+
+def test_whoever_holds_the_lock_drives_whatever_is_written_beside_it(create, gone: int) -> None:
+    directory = create().directory
+    name_owner(directory, gone)
+    assert is_driven(directory)
+
+
+def test_who_was_given_a_run_and_has_not_come_for_a_minute_does_not_drive(written: Path) -> None:
+    name_owner(written, os.getpid(), background=True, coming=True)
+    assert is_driven(written)
+    long_ago = (written / "lock.json").stat().st_mtime - 61
+    os.utime(written / "lock.json", (long_ago, long_ago))
+    assert not is_driven(written)
 
 
 HOLD = """

@@ -3,9 +3,10 @@
 A page is read from top to bottom in a directory of its own. A block after a line such as
 "`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job or,
 in a `batchcore.toml`, as settings. A block that is called like a file which a command wrote must
-be a part of it. ``console`` runs what stands behind ``$`` and compares the
-output, in which ``…`` is anything. What needs containers or an account, or changes this
-installation, is checked and not run. What cannot be checked here is `UNCHECKED`.
+be a part of it. ``console`` runs what stands behind ``$`` and compares the output, in which ``…``
+is anything; a command that must fail has ``# exit`` and its code behind it. What needs containers
+or an account, or changes this installation, is checked and not run. What cannot be checked here
+is `UNCHECKED`.
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ def blocks(page: Path) -> Iterator[Block]:
     assert not start, f"{page}:{start}: the block does not end"
 
 
-def run(words: list[str], cwd: Path, place: str) -> str:
-    """Run a command and return its standard output; fail with all it said."""
+def run(words: list[str], cwd: Path, place: str, code: int = 0) -> str:
+    """Run a command that exits so and return its standard output; fail with all it said."""
     done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, f"{place}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    said = f"{place}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, said
     return done.stdout
 
 
@@ -101,7 +103,8 @@ def check_command(line: str, cwd: Path, place: str) -> str | None:
         if words[0] == "batchcore":
             run([*here(words[:2]), "--help"], cwd, place)
     else:
-        return run(here(words), cwd, place)
+        code = re.search(r"  # exit (\d+)$", line)
+        return run(here(words), cwd, place, int(code[1]) if code else 0)
     return None
 
 

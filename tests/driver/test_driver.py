@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from batchcore.driver import Driver
 from batchcore.errors import BackendError, Detached
-from batchcore.events import RunEnded, TaskChanged, Tick
+from batchcore.events import Note, RunEnded, TaskChanged, Tick
 from batchcore.model import Dependency, Job, Output, Resource, Task
 from batchcore.plan import plan_job
 from batchcore.record import TaskRow
@@ -271,6 +271,19 @@ def test_an_error_that_is_not_transient_is_not_repeated(world):
     assert world.clock.slept == []
 
 
+def test_who_leaves_at_a_hiccup_does_not_wait_before(world):
+    world.backend = Failing(world.backend, "poll", times=99)
+
+    def leave_at_a_note(event):
+        if isinstance(event, Note):
+            driver.detach(130)
+
+    driver = world.driver(job_of(one("a")), leave_at_a_note)
+    with pytest.raises(Detached):
+        driver.run()
+    assert world.clock.slept == []
+
+
 def leave_after(driver: Driver, ends: int):
     """Return an observer that detaches a driver after some tasks have ended."""
     seen = []
@@ -294,6 +307,23 @@ def test_a_detached_run_is_continued_without_running_anything_twice(world):
     run = world.drive(job)
     assert run.state == "succeeded"
     assert sorted(world.backend.executions) == [(f"t{n}", 1) for n in range(6)]
+
+
+def test_submitting_alone_leaves_what_waits_to_the_next_command(world):
+    driver = world.driver(chain())
+    driver.submit_only()
+    world.record.close()
+    assert world.backend.executions == [("a", 1)]
+    assert world.states() == {"a": "queued", "b": "pending", "c": "pending"}
+    assert world.drive(chain()).state == "succeeded"
+    assert world.backend.executions == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_submitting_alone_ends_a_run_of_which_nothing_is_left(world):
+    world.drive(job_of(one("a")))
+    world.driver(job_of(one("a"))).submit_only()
+    world.record.close()
+    assert Run.load(world.directory).has_ended
 
 
 def test_a_finished_run_is_answered_at_once(world):

@@ -21,6 +21,7 @@ from batchcore.cli.edge import call
 from batchcore.cli.root import root
 from batchcore.cli.session import Session
 from batchcore.run import Run
+from batchcore.rundir import is_driven, owner_of
 from conftest import BASE_IMAGE, lacking
 
 SECONDS = 60
@@ -79,10 +80,37 @@ class Bench:
 
     def run(self) -> Done:
         """Run the job to its end, or go on with it."""
+        return self.call(*self.words[2:])
+
+    def call(self, *words: str) -> Done:
+        """Run another command to its end."""
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.here), redirect_stdout(out), redirect_stderr(err):
-            code = call(root, Session(self.words[2:]))
+            code = call(root, Session(words))
         return Done(code, out.getvalue(), err.getvalue())
+
+    def wait(self) -> Done:
+        """Wait until the run has ended."""
+        return self.call("wait", str(self.directory))
+
+    def submit(self) -> Done:
+        """Hand the job over to a background driver."""
+        return self.call("submit", *self.words[3:])
+
+    @property
+    def driver(self) -> int:
+        """The process that drives the run, or did so last."""
+        owner = owner_of(self.directory)
+        assert owner
+        return owner.pid
+
+    def kill_driver(self) -> None:
+        """Kill the background driver, which nobody's child is, and wait until it has gone."""
+        os.kill(self.driver, signal.SIGKILL)
+        deadline = time.monotonic() + SECONDS
+        while is_driven(self.directory):
+            assert time.monotonic() < deadline, "the driver does not go"
+            time.sleep(0.02)
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the command and return while it runs."""
@@ -150,7 +178,13 @@ def terminal() -> Iterator[Callable[[Bench], pexpect.spawn]]:
 
     def start(bench: Bench) -> pexpect.spawn:
         child = pexpect.spawn(
-            sys.executable, bench.words, cwd=str(bench.here), encoding="utf-8", timeout=SECONDS
+            sys.executable,
+            bench.words,
+            cwd=str(bench.here),
+            encoding="utf-8",
+            timeout=SECONDS,
+            # The tests themselves may run under nohup.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         started.append(child)
         return child

@@ -1,4 +1,4 @@
-"""Ctrl-C, TERM, HUP and KILL of the controller: the task lives on and the same command goes on."""
+"""Ctrl-C, TERM, HUP and KILL of the controller: the task lives on, and so does the run."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ def end(child: pexpect.spawn) -> str:
 
 
 @pytest.mark.parametrize("number", DETACHED)
-def test_a_signal_detaches_and_the_same_command_attaches(bench, terminal, number):
+def test_after_a_signal_a_process_in_the_background_goes_on(bench, terminal, number):
     bench.job(f"{bench.begin}; exit 7")
     child = terminal(bench)
     bench.wait_for(bench.begun)
     child.expect("1 running")
     child.kill(number)
-    child.expect("Detached")
-    child.expect("go on: ")
-    child.expect("stop: ")
+    child.expect("Detached. It goes on in the background")
+    child.expect("look:   batchcore status ")
+    child.expect("logs:   batchcore logs -f ")
+    child.expect("wait:   batchcore wait ")
+    child.expect("stop:   batchcore cancel ")
     end(child)
     assert child.exitstatus == DETACHED[number]
+    assert bench.driver != child.pid
     bench.begun.unlink()
     bench.gate.touch()
-    assert bench.run().code == 3
+    assert bench.wait().code == 3
     assert (bench.task().attempt, bench.task().exit_code) == (1, 7)
     # A second start of the command would have made it again.
     assert not bench.begun.exists()
@@ -50,15 +53,34 @@ def test_ctrl_c_at_a_terminal_reaches_no_task(bench, terminal):
     assert bench.task().attempt == 1
 
 
-def test_a_terminal_that_is_closed_detaches(bench, terminal):
+def test_after_ctrl_c_the_same_command_follows_the_run(bench, terminal):
     bench.job(bench.begin)
+    child = terminal(bench)
+    bench.wait_for(bench.begun)
+    child.expect("1 running")
+    child.sendintr()
+    child.expect("Detached")
+    end(child)
+    again = terminal(bench)
+    again.expect("goes on")
+    bench.gate.touch()
+    assert "1 task succeeded" in end(again)
+    assert (again.exitstatus, bench.task().attempt) == (0, 1)
+
+
+def test_a_terminal_that_is_closed_leaves_the_run_to_the_background(bench, terminal, monkeypatch):
+    monkeypatch.setenv("BATCHCORE_MAX_PARALLEL", "1")
+    marks = bench.shared / "second"
+    bench.jobs({"t": bench.begin, "u": f"touch {marks}"})
     child = terminal(bench)
     bench.wait_for(bench.begun)
     child.expect("1 running")
     child.ptyproc.fileobj.close()
     assert child.ptyproc.wait() == 143
     bench.gate.touch()
-    assert bench.run().code == 0
+    # The second task had not begun, and nobody has given another command.
+    bench.wait_for(marks)
+    assert bench.wait().code == 0
     assert bench.task().attempt == 1
 
 

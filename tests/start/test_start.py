@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from batchcore.errors import (
 )
 from batchcore.events import Note
 from batchcore.manage import cancel_run, clean_run
+from batchcore.record import Record
+from batchcore.resume import reopen
 from batchcore.run import Run
 from batchcore.start import Options, drive, prepare, run_job
 
@@ -249,6 +252,34 @@ def test_a_cleaned_failed_run_can_be_run_again(here):
     clean_run(run, dry_run=False)
     (here / "flag").touch()
     assert run_job(the_job).state == "succeeded"
+
+
+def test_results_are_deleted_while_nobody_else_can_hold_the_run(here, monkeypatch):
+    run = run_job(job("true"))
+
+    def remove(directory):
+        with pytest.raises(Conflict):
+            Record.resume(directory)
+        shutil.rmtree(directory)
+
+    monkeypatch.setattr("batchcore.manage.remove_tree", remove)
+    clean_run(run, dry_run=False, results=True)
+    assert not run.directory.exists()
+
+
+def test_a_run_that_goes_on_before_it_is_held_is_not_cleaned(here, monkeypatch):
+    run = run_job(job("exit 3"))
+    resume = Record.resume
+
+    def resume_late(directory, **given):
+        with closing(resume(directory)) as record:
+            reopen(record)
+        return resume(directory, **given)
+
+    monkeypatch.setattr(Record, "resume", resume_late)
+    with pytest.raises(UsageError, match="not ended"):
+        clean_run(run, dry_run=False, results=True)
+    assert run.state == "running"
 
 
 def test_later_commands_read_the_settings_that_the_run_was_started_with(here, monkeypatch):

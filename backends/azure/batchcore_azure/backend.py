@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from batchcore_azure import translate
 from batchcore_azure.auth import Account
 from batchcore_azure.cancel import cancel_tasks
 from batchcore_azure.check import check_plan
+from batchcore_azure.explain import Explainer
 from batchcore_azure.jobs import Jobs
 from batchcore_azure.logs import read_log
 from batchcore_azure.pool import PoolFacts, Pools
@@ -124,6 +125,12 @@ class AzureBackend(Backend):
                 f"`batchcore clean {run.directory}` deletes them"
             )
         self._forget(run.run_id)
+
+    def explain(
+        self, run: RunContext, attempts: Sequence[TaskSubmission]
+    ) -> Mapping[str, Sequence[str]]:
+        """Ask how the pool, its machines, the jobs and these tasks are."""
+        return Explainer(run, self._account, self._jobs, self._pools).explain(attempts)
 
     def close(self) -> None:
         """Let go of the connections; the jobs end by themselves with the last of their tasks."""

@@ -22,5 +22,5 @@ def check_plan(plan: Plan, settings: AzureSettings, account: Account) -> Check:
     if not problems:
         answers = online.ask(plan, settings, account)
         problems += answers.problems
-        notes += answers.notes
+        notes += [note.text for note in answers.notes]
     return Check(problems=problems, notes=notes, fingerprint=offline.fingerprint(plan))

@@ -34,7 +34,7 @@ _UNAUTHORIZED = frozenset({401, 403})
 
 AGAIN = "the same command goes on where this one stopped"
 _KEY = "export BATCH_ACCOUNT_KEY or STORAGE_ACCOUNT_KEY again, or unset both and type `az login`"
-_ROLES = (
+ROLES = (
     "give yourself the roles `Azure Batch Data Contributor` and `Storage Blob Data Contributor`: "
     "`az role assignment create --assignee YOU --role ROLE --scope ID`; it takes some minutes"
 )
@@ -61,7 +61,7 @@ class Meaning(NamedTuple):
 _LATER = Meaning(BackendError, transient=True, hint=AGAIN)
 _GONE = Meaning(BackendError, transient=False, hint="see what is there: `batchcore status`")
 _THERE = Meaning(Conflict, transient=False, hint="start a new run: add --fresh")
-_REFUSED = Meaning(EnvironmentNotReady, transient=False, hint=_ROLES)
+_REFUSED = Meaning(EnvironmentNotReady, transient=False, hint=ROLES)
 _WRONG_KEY = Meaning(EnvironmentNotReady, transient=False, hint=_KEY)
 _OFF = Meaning(EnvironmentNotReady, transient=False, hint=_DISABLED)
 

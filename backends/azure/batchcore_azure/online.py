@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from azure.batch.models import (  # noqa: TID253 - only loaded once the backend is used
     BatchPool,
@@ -17,7 +18,7 @@ from batchcore.errors import Problem
 from batchcore.plan import Plan
 from batchcore_azure import images, offline
 from batchcore_azure.auth import Account
-from batchcore_azure.errors import azure_errors
+from batchcore_azure.errors import CODES, azure_errors
 from batchcore_azure.outcome import lowered
 from batchcore_azure.pool import machine_count
 from batchcore_azure.settings import AzureSettings
@@ -37,13 +38,24 @@ _SELECT = (
 )
 
 
+class Note(NamedTuple):
+    """Something to know; `fix` is what can be done about it, empty where all is as it should be."""
+
+    text: str
+    fix: str = ""
+
+
 class Answers:
-    """What was asked and answered: `problems` stop the run, `notes` do not."""
+    """What was asked and answered: `problems` stop the run, `notes` do not.
+
+    `pool` is the existing one that the settings name.
+    """
 
     def __init__(self) -> None:
         """Start with nothing found."""
         self.problems: list[Problem] = []
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
+        self.pool: BatchPool | None = None
 
 
 def ask(plan: Plan, settings: AzureSettings, account: Account) -> Answers:
@@ -52,16 +64,22 @@ def ask(plan: Plan, settings: AzureSettings, account: Account) -> Answers:
     Raises `EnvironmentNotReady` where a credential or a role is missing, or where Batch has no
     image of machines; `BackendError`, transient where Azure did not answer.
     """
+    answers = ask_batch(plan, settings, account)
+    _storage(account, settings)
+    return answers
+
+
+def ask_batch(plan: Plan, settings: AzureSettings, account: Account) -> Answers:
+    """Ask Batch alone; raises the same."""
     answers = Answers()
-    pool = _pool(account, settings)
+    answers.pool = pool = _pool(account, settings)
     _image_of_machines(account, settings, pool, answers)
     if pool is not None:
         answers.problems += _existing(plan, settings, pool)
         answers.notes += _notes(settings, pool)
     elif settings.pool is not None:
         answers.problems += offline.sizes(plan, settings.vm_size, settings.slots_per_node)
-        answers.notes.append(f"there is no pool {settings.pool!r} yet; it will be made")
-    _storage(account, settings)
+        answers.notes.append(Note(f"there is no pool {settings.pool!r} yet; it will be made"))
     return answers
 
 
@@ -86,10 +104,9 @@ def _image_of_machines(
         return  # an image of the user's own, or one that is not listed any more
     image = images.choose(listed, wanted)
     if image.ends_soon(datetime.now(UTC)):
-        answers.notes.append(
-            f"Batch supports {image.name}, the image of the machines, "
-            f"until {image.end_of_life:%Y-%m-%d}"
-        )
+        told = f"Batch supports {image.name}, the image of the machines, "
+        fix = "take a newer image: set image, or leave it out, and a pool that does not exist yet"
+        answers.notes.append(Note(f"{told}until {image.end_of_life:%Y-%m-%d}", fix))
 
 
 def _image_of(pool: BatchPool) -> str | None:
@@ -124,15 +141,20 @@ def _existing(plan: Plan, settings: AzureSettings, pool: BatchPool) -> Iterator[
     yield from offline.sizes(plan, pool.vm_size or "", min(slots, settings.slots_per_node))
 
 
-def _notes(settings: AzureSettings, pool: BatchPool) -> Iterator[str]:
+def _notes(settings: AzureSettings, pool: BatchPool) -> Iterator[Note]:
     slots = pool.task_slots_per_node or 1
     if slots != settings.slots_per_node:
-        yield (
+        yield Note(
             f"the pool {pool.id!r} has {slots} slots on a machine and slots_per_node is "
-            f"{settings.slots_per_node}: set them alike, or tasks share machines otherwise"
+            f"{settings.slots_per_node}: set them alike, or tasks share machines otherwise",
+            f"set slots_per_node = {slots}",
         )
     for error in pool.resize_errors or ():
-        yield f"the pool {pool.id!r} could not grow: {error.code}: {error.message}"
+        known = CODES.get(error.code or "")
+        yield Note(
+            f"the pool {pool.id!r} could not grow: {error.code}: {error.message}",
+            known.hint if known else f"az batch pool show --pool-id {pool.id} --query resizeErrors",
+        )
 
 
 def _storage(account: Account, settings: AzureSettings) -> None:
@@ -142,6 +164,11 @@ def _storage(account: Account, settings: AzureSettings) -> None:
     if settings.output_container:
         with azure_errors(f"looking for the container {settings.output_container!r}"):
             account.blobs.get_container_client(settings.output_container).exists()
+    ask_for_signing(account, settings)
+
+
+def ask_for_signing(account: Account, settings: AzureSettings) -> None:
+    """Ask for a key to sign URLs with, where they are signed and no account key is there for it."""
     if not account.can_sign and not settings.identity:
         with azure_errors("asking for a key to sign URLs with (role Storage Blob Delegator)"):
             now = datetime.now(UTC)

@@ -181,7 +181,7 @@ def _end(task: BatchTask, info: BatchTaskExecutionInfo, bounds: Bounds) -> _Verd
     meaning = MEANINGS.get(native, _BACKEND)
     if meaning.reason is FailureReason.OUTPUT_UPLOAD and code not in {None, 0}:
         meaning = MEANINGS["failureexitcode"]
-    detail = "" if meaning.reason is FailureReason.EXIT_CODE else _said(failure)
+    detail = "" if meaning.reason is FailureReason.EXIT_CODE else said(failure)
     return _Verdict(TaskState.FAILED, meaning, detail)
 
 
@@ -213,10 +213,10 @@ def _stopped(task: BatchTask, info: BatchTaskExecutionInfo, bounds: Bounds) -> _
         if took >= bounds.seconds - _CLOCK_TOLERANCE:
             detail = f"stopped after its time limit of {bounds.seconds:.0f} s"
             return _Verdict(TaskState.FAILED, Meaning(FailureReason.TIMEOUT), detail)
-    return _Verdict(TaskState.CANCELED, None, _said(info.failure_info))
+    return _Verdict(TaskState.CANCELED, None, said(info.failure_info))
 
 
-def _said(failure: BatchTaskFailureInfo | None) -> str:
+def said(failure: BatchTaskFailureInfo | None) -> str:
     """Return the service's own words on one line, without signatures."""
     if failure is None:
         return ""

@@ -44,4 +44,6 @@ def batchcore_register_backend() -> BackendSpec:
             "survives_controller": NATIVE,
         },
         api_version=API_VERSION,
+        remote=True,
+        doctor="batchcore_azure.doctor:examine",
     )

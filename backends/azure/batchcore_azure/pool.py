@@ -31,7 +31,7 @@ from batchcore_azure.redaction import redact
 from batchcore_azure.settings import AzureSettings
 
 _SELECTED = ["id", "state", "metadata", "virtualMachineConfiguration", "taskSlotsPerNode"]
-_WATCHED = [
+WATCHED = [
     "id",
     "state",
     "allocationState",
@@ -43,6 +43,7 @@ _WATCHED = [
     "currentDedicatedNodes",
     "currentLowPriorityNodes",
 ]
+"""The properties of a pool that tell whether it takes tasks."""
 _BAD_NODES = {
     "starttaskfailed": "failed in the start task",
     "unusable": "unusable",
@@ -120,7 +121,7 @@ class Pools:
         """Return why tasks may be waiting; two calls of the service."""
         with azure_errors(f"looking at the pool {pool_id}"):
             try:
-                pool = self._account.batch.get_pool(pool_id, select=_WATCHED)
+                pool = self._account.batch.get_pool(pool_id, select=WATCHED)
                 nodes = self._account.batch.list_nodes(
                     pool_id,
                     filter=" or ".join(f"state eq '{state}'" for state in _BAD_NODES),

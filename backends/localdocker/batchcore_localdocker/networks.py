@@ -21,7 +21,13 @@ from batchcore.local.runner import Attempt
 from batchcore_localdocker.connection import Connection
 from batchcore_localdocker.containers import Containers
 from batchcore_localdocker.errors import FOREIGN
-from batchcore_localdocker.translate import RUN_LABEL, ImageFacts, container_name
+from batchcore_localdocker.translate import (
+    DIRECTORY_LABEL,
+    RUN_LABEL,
+    ImageFacts,
+    container_name,
+    directory_label,
+)
 
 ROLE_LABEL = "batchcore.role"
 OWNER = "network"
@@ -63,7 +69,7 @@ class Networks:
             free = self._free_of(run_id)
             owner = free.pop() if free else ""
         try:
-            owner = owner or self._make(run_id, image)
+            owner = owner or self._make(attempt, image)
         except sdk.APIError:
             return self._mode  # a daemon that cannot share networks can still make them
         with self._lock:
@@ -136,11 +142,11 @@ class Networks:
         self._containers.remove_all([c["Id"] for c in owners if c["State"] != "running"])
         return free
 
-    def _make(self, run_id: str, image: ImageFacts) -> str:
+    def _make(self, attempt: Attempt, image: ImageFacts) -> str:
         client = self._connection.client
-        name = f"bc-{run_id}-network-{secrets.token_hex(3)}"
+        name = f"bc-{attempt.run_id}-network-{secrets.token_hex(3)}"
         made: dict[str, Any] = client.create_container_from_config(  # type: ignore[no-untyped-call]
-            _owner_config(run_id, image, self._mode), name
+            _owner_config(attempt, image, self._mode), name
         )
         try:
             client.start(made["Id"])
@@ -157,7 +163,7 @@ class Networks:
         return bool(container["State"]["Running"])
 
 
-def _owner_config(run_id: str, image: ImageFacts, mode: str) -> dict[str, Any]:
+def _owner_config(attempt: Attempt, image: ImageFacts, mode: str) -> dict[str, Any]:
     """Return the body that creates a network's owner: as little of a container as there can be.
 
     Connections that have ended are not kept in the network (Linux, "IP sysctl",
@@ -171,7 +177,11 @@ def _owner_config(run_id: str, image: ImageFacts, mode: str) -> dict[str, Any]:
         "OpenStdin": True,
         "StopSignal": "SIGKILL",  # or a daemon that is stopped would wait for it
         "Healthcheck": {"Test": ["NONE"]},
-        "Labels": {RUN_LABEL: run_id, ROLE_LABEL: OWNER},
+        "Labels": {
+            RUN_LABEL: attempt.run_id,
+            ROLE_LABEL: OWNER,
+            DIRECTORY_LABEL: directory_label(attempt),
+        },
         "HostConfig": {
             "NetworkMode": mode,
             "CapDrop": ["ALL"],

@@ -34,4 +34,6 @@ def batchcore_register_backend() -> BackendSpec:
             "survives_controller": NATIVE,
         },
         api_version=API_VERSION,
+        doctor="batchcore_localdocker.doctor:examine",
+        finds_orphans=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,8 +20,11 @@ from batchcore_localdocker.settings import LocalDockerSettings
 
 RUN_LABEL = "batchcore.run"
 COPIED_LABEL = "batchcore.copied"
+DIRECTORY_LABEL = "batchcore.directory"
 NOT_STARTED = ".batchcore-not-started"
 LOG_SIZE = "1g"
+
+_MACHINE_ID = Path("/etc/machine-id")
 
 # What root in a container needs to be of use; never what reaches beyond the container.
 ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
@@ -88,6 +92,23 @@ def identity_labels(attempt: Attempt) -> dict[str, str]:
     }
 
 
+def this_machine() -> str:
+    """Return what tells this machine from others that share its daemon, or its name.
+
+    The id beside the name is that of machine-id(5), empty where there is none.
+    """
+    try:
+        own = _MACHINE_ID.read_text(errors="replace").strip()
+    except OSError:
+        own = ""
+    return f"{socket.gethostname()}/{own}"
+
+
+def directory_label(attempt: Attempt) -> str:
+    """Return the label that tells where a container's run directory is: machine and path."""
+    return f"{this_machine()}:{attempt.directory.parent.parent.parent}"
+
+
 def is_copied(container: Mapping[str, Any]) -> bool:
     """Return whether an inspected container's files must be taken out of it at its end."""
     return COPIED_LABEL in (container["Config"].get("Labels") or {})
@@ -129,6 +150,7 @@ def container_config(
         "Labels": {
             **{k: str(v) for k, v in task.labels.items() if not k.startswith(_OWN_LABELS)},
             **identity_labels(attempt),
+            DIRECTORY_LABEL: directory_label(attempt),
             "batchcore.image": task.image or "",
             **({COPIED_LABEL: "yes"} if place.copied else {}),
         },

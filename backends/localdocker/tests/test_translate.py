@@ -27,15 +27,17 @@ from batchcore_localdocker.translate import (
     container_config,
     container_name,
     mount_source,
+    this_machine,
 )
 
 SHELL = ImageFacts(id="sha256:1", entrypoint=("/entry", "-x"), env=("PATH",), has_shell=True)
 BARE = ImageFacts(id="sha256:1", entrypoint=("/entry", "-x"))
+DIRECTORY = Path("/runs/r-1/work/One_1/2")
 
 
 def attempt(**fields: Any) -> Attempt:
     task = PlannedTask(id="One_1", command=("run", "a b", ""), image="app:v1", **fields)
-    return Attempt(run_id="r-1", task=task, number=2, directory=Path("/d"), base=Path("/base"))
+    return Attempt(run_id="r-1", task=task, number=2, directory=DIRECTORY, base=Path("/base"))
 
 
 PLACE = Placement(user="1000:100", network="bridge")
@@ -70,6 +72,7 @@ def test_a_container_is_known_by_name_and_labels() -> None:
     assert made["Labels"] == {
         "team": "x",
         "batchcore.run": "r-1",
+        "batchcore.directory": f"{this_machine()}:/runs/r-1",
         "batchcore.task": "One_1",
         "batchcore.attempt": "2",
         "batchcore.image": "app:v1",
@@ -170,7 +173,7 @@ def test_paths_are_those_of_a_batch_node() -> None:
         (m["Type"], m["Source"], m["Target"], m["ReadOnly"]) for m in made["HostConfig"]["Mounts"]
     ]
     assert mounts == [
-        ("bind", "/d/task", inside, False),
+        ("bind", "/runs/r-1/work/One_1/2/task", inside, False),
         ("bind", "/base/in put", "/data", True),
         ("bind", "/abs", "/w", False),
     ]

@@ -92,6 +92,25 @@ def grant(account: Any) -> None:
     account.state.resize_pool(pool, dedicated=1)
 
 
+def test_explain_asks_the_account_why_a_task_waits(account: Any, command: Future[Any]) -> None:
+    account.says(lambda: "AccountCoreQuotaReached" in account.cli("explain", "run").out)
+    done = account.cli("explain", "run")
+    assert "patient: it is queued on azure" in done.out
+    assert "Batch has it waiting for a free slot of a machine" in done.out
+    assert "ask for a higher quota of the account" in done.out
+    grant(account)
+    assert command.result(60).code == 0
+
+
+def test_what_failed_for_want_of_a_quota_is_retried_once_it_is_granted(account: Any) -> None:
+    no_quota(account)
+    account.job(TASK)
+    assert account.run("--set", "max_queue_time=2").code == 3
+    grant(account)
+    done = account.cli("retry", "run", "--reason", "quota", "--json")
+    assert (done.code, done.data["retried"]) == (0, ["patient"])
+
+
 def detail(account: Any) -> str:
     """Return what the record, as any process sees it, has for the task."""
     return account.cli("status", "run", "--json").data["tasks"][0]["detail"]
