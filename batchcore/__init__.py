@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchcore.attaching import attach
     from batchcore.cli.controller import main
     from batchcore.errors import BatchcoreError, JobError, TasksFailed
     from batchcore.jobfile import load_job, tasks_from_rows
@@ -32,6 +33,7 @@ __all__ = [
     "TaskState",
     "TasksFailed",
     "__version__",
+    "attach",
     "load_job",
     "main",
     "run_job",
@@ -52,6 +54,7 @@ _HOMES = {
     "Task": "model",
     "TaskState": "states",
     "TasksFailed": "errors",
+    "attach": "attaching",
     "load_job": "jobfile",
     "main": "cli.controller",
     "run_job": "start",

@@ -36,6 +36,7 @@ __all__ = [
     "Finding",
     "LogChunk",
     "RunContext",
+    "Shell",
     "Snapshot",
     "Stream",
     "TaskFiles",
@@ -100,6 +101,8 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     `finds_orphans` says that the backend has a `Backend.release_orphans` of its own. `remote`
     says that tasks run on machines of a service and go on when this one is off: a command that
     leaves a run leaves it to the service, and hands that of any other backend to a process.
+    `schemes` are those of the URLs that `Backend.store` gives, such as ``az``: by them
+    ``batchcore attach`` knows whose a URL is.
     """
 
     name: str
@@ -111,6 +114,7 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     doctor: str = ""
     finds_orphans: bool = False
     remote: bool = False
+    schemes: tuple[str, ...] = ()
 
     def capability(self, feature: str) -> Capability:
         """Return how a feature is provided; a feature that is not declared is unsupported."""
@@ -215,6 +219,18 @@ class TaskFiles(Struct, frozen=True, kw_only=True):
     tree: str
     stdout: str | None = None
     stderr: str | None = None
+
+
+class Shell(Struct, frozen=True, kw_only=True):
+    """A program of this machine that opens a shell where an attempt would run its command.
+
+    `argv` is started on the terminal in `directory`; `env` is its whole environment, None for
+    that of this process.
+    """
+
+    argv: Sequence[str]
+    directory: Path
+    env: Mapping[str, str] | None = None
 
 
 class Backend(ABC):
@@ -349,6 +365,18 @@ class Backend(ABC):
         did not answer.
         """
         return {}
+
+    def shell(
+        self,
+        run: RunContext,  # noqa: ARG002 - for those that run tasks on this machine
+        attempt: TaskSubmission,  # noqa: ARG002 - as above
+    ) -> Shell | None:
+        """Prepare an attempt as `submit` would, and say how to open a shell in its place.
+
+        Its resources are staged. The command is not started; what was prepared, and what runs of
+        it, is deleted by `release`. Here None: there is no place on this machine.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -10,6 +10,7 @@ from batchcore.backend import (
     Check,
     LogChunk,
     RunContext,
+    Shell,
     Snapshot,
     Stream,
     TaskFiles,
@@ -93,6 +94,10 @@ class Delegate(Backend):
     ) -> Mapping[str, Sequence[str]]:
         """Pass it on."""
         return self.call("explain", self._backend.explain, run, attempts)
+
+    def shell(self, run: RunContext, attempt: TaskSubmission) -> Shell | None:
+        """Pass it on."""
+        return self.call("shell", self._backend.shell, run, attempt)
 
     def close(self) -> None:
         """Pass it on."""

@@ -27,7 +27,7 @@ from batchcore.requests import take_requests
 from batchcore.schedule import Schedule, backoff, may_retry
 from batchcore.states import Budget, TaskState
 from batchcore.transfer.files import FileRecord
-from batchcore.transfer.stage import stage, still_staged
+from batchcore.transfer.stage import keep_copy, local_path, stage, still_staged
 
 _TICK = 1.0
 _SLOWEST_TICK = 15.0
@@ -168,6 +168,16 @@ class Driver:
             )
         )
         self._announcer.staged(sent, len(files))
+        self._keep_copy(store)
+
+    def _keep_copy(self, store: str) -> None:
+        """Put ``job.json`` beside the resources of all tasks, for another machine to attach."""
+        begun = any(row.attempt or row.state.final for row in self._rows.values())
+        if begun or local_path(store) is not None or self._record.store == store:
+            return
+        path = self._record.directory / "job.json"
+        self._patience.repeat(lambda: keep_copy(path, store, self._backend.filesystem))
+        self._record.save_store(store)
 
     def _save_staged(self, key: str, file: FileRecord) -> None:
         crash.reach("stage.uploaded")

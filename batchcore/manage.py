@@ -15,8 +15,9 @@ from batchcore.errors import BackendError, Conflict, JobError, UsageError
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets
 from batchcore.follow import Pace, follow
+from batchcore.plan import Plan
 from batchcore.plugins import Plugins
-from batchcore.record import Record
+from batchcore.record import Header, Heading, Record
 from batchcore.requests import forget_requests
 from batchcore.resume import has_ended, past_start
 from batchcore.run import Run
@@ -50,7 +51,8 @@ def go_on(
             held()
             return
         manner = read_manner(record)
-        settings = _settings(run, plugins, Path(manner.cwd) if manner else None)
+        cwd = Path(manner.cwd) if manner else None
+        settings = settings_of(run.heading, run.plan, plugins, cwd)
         _require_secrets(run)
         with closing(plugins.create(run.heading.backend, settings.backend)) as backend:
             held()
@@ -162,12 +164,9 @@ def open_backend(run: Run, plugins: Plugins | None = None) -> Iterator[Backend]:
     They are looked for where the command that began the run did; where that is lost, here.
     """
     plugins = plugins or Plugins()
-    settings = _settings(run, plugins, _begun_in(run))
-    backend = plugins.create(run.heading.backend, settings.backend)
-    try:
+    settings = settings_of(run.heading, run.plan, plugins, _begun_in(run))
+    with closing(plugins.create(run.heading.backend, settings.backend)) as backend:
         yield backend
-    finally:
-        backend.close()
 
 
 def _begun_in(run: Run) -> Path | None:
@@ -180,13 +179,16 @@ def _begun_in(run: Run) -> Path | None:
     return Path(manner.cwd) if manner else None
 
 
-def _settings(run: Run, plugins: Plugins, cwd: Path | None = None) -> Settings:
+def settings_of(
+    known: Header | Heading, plan: Plan, plugins: Plugins, cwd: Path | None = None
+) -> Settings:
+    """Return the settings that apply now to a run of which this is known."""
     return resolve(
         plugins,
-        flags={"backend": run.heading.backend},
-        items=run.heading.overrides,
-        job=job_settings(run.plan),
+        flags={"backend": known.backend},
+        items=known.overrides,
+        job=job_settings(plan),
         cwd=cwd,
-        config=run.heading.config or None,
-        no_config=run.heading.no_config,
+        config=known.config or None,
+        no_config=known.no_config,
     )

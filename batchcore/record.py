@@ -258,10 +258,20 @@ class Record:
                 [(key, file.size, file.sha256) for key, file in staged.items()],
             )
 
+    @property
+    def store(self) -> str:
+        """The URL of the store that has a copy of ``job.json``; empty if there is none."""
+        return self.meta("store")
+
+    def save_store(self, url: str) -> None:
+        """Remember which store has a copy of ``job.json``."""
+        self.save_meta("store", url)
+
     def settle(self) -> None:
         """Bring the record itself to disk, and forget the store, which is released next."""
         with self._database:
             self._database.execute("DELETE FROM staged")
+            self._database.execute("DELETE FROM meta WHERE key = 'store'")
         self._database.execute("PRAGMA wal_checkpoint(FULL)")
         for directory in (self.outputs_directory, self.directory):
             sync_directory(directory)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
@@ -25,6 +25,9 @@ from batchcore.record import (
 from batchcore.requests import request_cancel
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import CHUNK, copy, whole_file
+
+if TYPE_CHECKING:
+    from batchcore.replay import Replay
 
 REPORT_SCHEMA = "batchcore.run/1"
 
@@ -84,7 +87,8 @@ class TaskResult(Struct, frozen=True, kw_only=True):
 class RunReport(Struct, frozen=True, kw_only=True):
     """A run as plain data; what ``--json`` prints.
 
-    `counts` are of all tasks, `tasks` those that were asked for.
+    `counts` are of all tasks, `tasks` those that were asked for. `store` is the URL from which
+    another machine can attach, empty where none can.
     """
 
     run: str
@@ -93,6 +97,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     directory: Path
     counts: dict[str, int]
     tasks: tuple[TaskResult, ...]
+    store: str = ""
     schema: str = REPORT_SCHEMA
 
 
@@ -173,6 +178,24 @@ class Run:
         retry_run(self, tasks, reasons)
         return self
 
+    def replay(
+        self, task_id: str, backend: str = "", directory: str | Path | None = None
+    ) -> Replay:
+        """Run one task that has ended once more, by itself, and return what differs.
+
+        It has what it had: command, environment, resources by their digest, and its image by that
+        of the run, which stays as it is. `backend` defaults to ``local-docker`` for a task with an
+        image where a Docker daemon answers, else, and for a run of that, ``local-process``;
+        `directory` to one below this run's own. Raises `NotFound`, `UsageError` for a task that
+        has not ended, `JobError`, `EnvironmentNotReady` for a missing daemon or image,
+        `TransferError` for resources that are lost, `Conflict` for a directory that is taken,
+        `BackendError`, and after Ctrl-C `Detached`.
+        """
+        from batchcore.replay import Wanted, replay_task
+
+        place = None if directory is None else Path(directory)
+        return replay_task(Wanted(run=self, task=task_id, backend=backend, directory=place))
+
     def report(self, states: Collection[TaskState] | None = None, limit: int = -1) -> RunReport:
         """Return what is known of the run, and of its tasks in these states, default all.
 
@@ -183,6 +206,7 @@ class Run:
             rows = record.rows(states, limit)
             outputs = record.outputs(states)
             counts = record.counts()
+            store = record.store
             place = record.outputs_directory
         tasks = tuple(
             _result(row, place, self._in_order(row, outputs.get(row.id, []))) for row in rows
@@ -194,6 +218,7 @@ class Run:
             directory=self.directory,
             counts={state.value: count for state, count in sorted(counts.items())},
             tasks=tasks,
+            store=store,
         )
 
     @property

@@ -93,6 +93,10 @@ class _Envelope(Struct, frozen=True, kw_only=True):
     schema: str
 
 
+class _OtherSchema(msgspec.ValidationError):
+    """It was written by a version of batchcore with another form of the record."""
+
+
 def make_directory(directory: Path) -> None:
     """Make a run directory that nobody else can read, or check the one that is there.
 
@@ -147,20 +151,47 @@ def read_plan(directory: Path) -> Plan:
     return _read(directory, _Planned).plan
 
 
+def header_of(content: bytes, where: str) -> Header:
+    """Return what a ``job.json`` holds that another machine wrote and `where` has.
+
+    Raises `EnvironmentNotReady` for one of another version, and `BackendError` if it is damaged.
+    """
+    try:
+        return _decoded(content, Header)
+    except _OtherSchema as exc:
+        raise EnvironmentNotReady(
+            f"{where} is of another version of batchcore: {exc}",
+            hint="install the version here that began the run",
+            where=where,
+        ) from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise BackendError(
+            f"{where} is damaged: {exc}",
+            hint="go on with the run on the machine that began it",
+            where=where,
+            code="BC7002",
+        ) from exc
+
+
 _Part = TypeVar("_Part", Header, Heading, _Planned)
+
+
+def _decoded(content: bytes, part: type[_Part]) -> _Part:
+    envelope = msgspec.json.decode(content, type=_Envelope)
+    run = memoryview(envelope.run)
+    if envelope.schema != SCHEMA:
+        msg = f"its schema is {envelope.schema!r}, not {SCHEMA!r}"
+        raise _OtherSchema(msg)
+    if hashlib.sha256(run).hexdigest() != envelope.sha256:
+        msg = "its checksum does not match"
+        raise msgspec.ValidationError(msg)
+    return msgspec.json.decode(run, type=part)
 
 
 def _read(directory: Path, part: type[_Part]) -> _Part:
     path = directory / "job.json"
     try:
-        envelope = msgspec.json.decode(path.read_bytes(), type=_Envelope)
-        run = memoryview(envelope.run)
-        if envelope.schema != SCHEMA:
-            reason = f"its schema is {envelope.schema!r}, not {SCHEMA!r}"
-        elif hashlib.sha256(run).hexdigest() != envelope.sha256:
-            reason = "its checksum does not match"
-        else:
-            return msgspec.json.decode(run, type=part)
+        return _decoded(path.read_bytes(), part)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise NotFound(
             f"there is no run in {directory}", hint="list the runs: batchcore status"

@@ -24,7 +24,7 @@ LAYERS = (
     ("__main__", "compat"),
     ("cli",),
     ("report",),
-    ("explain", "retry"),
+    ("attaching", "explain", "replay", "retry"),
     ("doctor", "sweep"),
     ("manage", "scaffold", "start"),
     ("drive",),
@@ -55,6 +55,7 @@ APART = {"__init__", "local", "testing"}
 UPWARD = {
     ("model", "run"): "the type that Job.run returns",
     ("run", "manage"): "Run.wait drives where nobody does",
+    ("run", "replay"): "Run.replay is the short form of replay.replay_task",
     ("run", "retry"): "Run.retry is the short form of retry.retry_run",
     ("model", "start"): "Job.run is the short form of start.run_job",
     ("relations", "plan"): "the types of what a plan lets it look at",

@@ -74,7 +74,8 @@ def _submit(session: Session, prepared: Prepared, titles: Titles, wishes: Wishes
     if report.state != "running":
         close(session, run.report(), None, titles.run, quiet=wishes.quiet, again="")
     elif not wishes.quiet:
-        say_submitted(session, text, titles.run, several=len(prepared.plan.tasks) > 1)
+        several = len(prepared.plan.tasks) > 1
+        say_submitted(session, text, titles.run, report.store, several=several)
     if session.wants_json:
         data = {
             "run": run.id,
@@ -82,6 +83,7 @@ def _submit(session: Session, prepared: Prepared, titles: Titles, wishes: Wishes
             "directory": run.directory,
             "state": report.state,
             "counts": report.counts,
+            "store": report.store,
             "driver": None if pid is None else {"pid": pid},
         }
         session.out.json(json_text(SUBMIT, data))

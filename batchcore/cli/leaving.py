@@ -26,6 +26,8 @@ class Leaving:
         hint, several = f"go on:  batchcore wait {self._name}", len(record.header.task_ids) > 1
         if self._remote:
             reason = error.reason
+            if record.store:
+                hint += f"\n{elsewhere(record.store)}"
         else:
             try:
                 reason = f"Detached. {in_background(hand_over(record))}"
@@ -52,6 +54,11 @@ def at_service(backend: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def elsewhere(store: str) -> str:
+    """Return what to type on another machine to take up the run there."""
+    return f"attach: batchcore attach {store}   (on another machine)"
+
+
 def next_commands(name: str, *, several: bool) -> str:
     """Return what to type next for a run that goes on, a line each."""
     task = " TASK" if several else ""
@@ -65,8 +72,10 @@ def next_commands(name: str, *, several: bool) -> str:
     )
 
 
-def say_submitted(session: Session, text: str, name: str, *, several: bool) -> None:
-    """Say on stderr that a run was submitted, and what to type next."""
+def say_submitted(session: Session, text: str, name: str, store: str, *, several: bool) -> None:
+    """Say on stderr that a run was submitted, and what to type next, here and elsewhere."""
     session.err.line(f"{session.err.marks.good} submitted. {text}", "good")
     for line in next_commands(name, several=several).splitlines():
         session.err.line(f"  {line}")
+    if store:
+        session.err.line(f"  {elsewhere(store)}")

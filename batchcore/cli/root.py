@@ -9,11 +9,13 @@ from batchcore.cli.group import LazyGroup
 VERBS = {
     "run": ("batchcore.cli.run:run", "Run a job to its end, or go on with it."),
     "submit": ("batchcore.cli.submit:submit", "Hand a job over and leave; print the run's id."),
+    "attach": ("batchcore.cli.attach:attach", "Take up a run that another machine began."),
     "wait": ("batchcore.cli.wait:wait", "Wait until runs have ended; go on where nobody does."),
     "status": ("batchcore.cli.status:status", "Show how far a run is, or the recent runs."),
     "logs": ("batchcore.cli.logs:logs", "Print what tasks wrote to stdout and stderr."),
     "explain": ("batchcore.cli.explain:explain", "Say why tasks failed or wait."),
     "retry": ("batchcore.cli.retry:retry", "Run again what failed, or some of it."),
+    "replay": ("batchcore.cli.replay:replay", "Run one task again, here, and say what differs."),
     "fetch": ("batchcore.cli.fetch:fetch", "Verify and copy the collected files."),
     "cancel": ("batchcore.cli.cancel:cancel", "Stop a run, or some of its tasks."),
     "clean": ("batchcore.cli.clean:clean", "Delete what a run, or every run, left; results stay."),

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchcore.cli.find import find_run, run_directories, run_option, runs_directory, typed_name
+from batchcore.cli.leaving import elsewhere
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.cli.watch import driver_of, driver_text, watch_run
@@ -82,6 +83,8 @@ def _show_run(session: Session, run: Run, report: RunReport, name: str, *, some:
     session.out.line("\n".join(line for line in lines if line))
     if report.state == "running":
         session.err.line(driver_text(driver_of(report), name))
+        if report.store:
+            session.err.line(elsewhere(report.store))
 
 
 def _list_runs(session: Session, place: Path) -> None:

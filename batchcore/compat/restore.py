@@ -12,16 +12,14 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
+from batchcore.attaching import rebuild
 from batchcore.backend import Backend, RunContext
 from batchcore.compat.config import Config
 from batchcore.errors import NotFound, UsageError
 from batchcore.model import Job
 from batchcore.plan import plan_job
-from batchcore.record import Header, Record
-from batchcore.transfer.files import FileRecord
-from batchcore.transfer.stage import local_path
+from batchcore.record import Header
 
 _HOW = "give from_data what json.load returns for a file that json.dump(client.data, …) wrote"
 
@@ -78,20 +76,11 @@ def adopt(directory: Path, header: Header, backend: Backend) -> None:
     """
     with tempfile.TemporaryDirectory() as nothing:  # what a local backend would find here
         context = RunContext(run_id=header.run_id, plan=header.plan, directory=Path(nothing))
-        context = replace(context, store=backend.store(context))
-        local = local_path(context.store) is not None
-        if local or not backend.poll(context, "", 0).updates:
+        if not backend.poll(context, "", 0).updates:
             raise NotFound(
                 f"nothing is known here of the job {header.job.name!r}",
-                hint="a local backend knows its jobs in their BATCH_DIRECTORY alone"
-                if local
-                else "call run() first; or it has been deleted",
+                hint="call run() first; or it has been deleted; a local backend knows its jobs "
+                "in their BATCH_DIRECTORY alone",
                 where=header.run_id,
             )
-    record = Record.create(directory, header)
-    try:
-        # Resources are staged before anything is submitted, and their files are elsewhere.
-        files = [file for task in header.plan.tasks for file in task.files]
-        record.save_staged({f.key: FileRecord(f.size or 0, f.digest or "") for f in files})
-    finally:
-        record.close()
+    rebuild(directory, header)

@@ -13,6 +13,7 @@ from batchcore.backend import (
     Check,
     LogChunk,
     RunContext,
+    Shell,
     Snapshot,
     Stream,
     TaskFiles,
@@ -21,7 +22,7 @@ from batchcore.backend import (
 from batchcore.clock import Clock, SystemClock
 from batchcore.local.ends import read_exit
 from batchcore.local.engine import Engine
-from batchcore.local.runner import Attempt, Runner
+from batchcore.local.runner import Attempt, OpensShell, Runner
 from batchcore.plan import Plan
 from batchcore.transfer.files import write_error, write_whole
 from batchcore.transfer.logs import log_chunk
@@ -96,6 +97,16 @@ class LocalBackend(Backend):
             stdout=f"file://{place.task_directory / 'stdout.txt'}",
             stderr=f"file://{place.task_directory / 'stderr.txt'}",
         )
+
+    def shell(self, run: RunContext, attempt: TaskSubmission) -> Shell | None:
+        """Fill the attempt's directory and let the runner say how a shell is opened there."""
+        if not isinstance(self._runner, OpensShell):
+            return None
+        place = _attempt(run, attempt)
+        self._store = local_path(run.store)
+        self._runner.prepare([attempt.task], run.notify)
+        self._fill(place)
+        return self._runner.shell(place)
 
     def release(self, run: RunContext, *, dry_run: bool) -> Sequence[str]:
         """Delete what runs or ran for this run, and its ``work/`` directory."""

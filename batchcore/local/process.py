@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from batchcore.backend import Check
+from batchcore.backend import Check, Shell
 from batchcore.local import alive, secretfiles
 from batchcore.local.environment import worker_environment
 from batchcore.local.process_check import check_plan, command_here, default_search_path
@@ -115,6 +115,16 @@ class ProcessRunner:
             )
         self._children[attempt.directory] = child
         return None
+
+    def shell(self, attempt: Attempt) -> Shell:
+        """Say how a shell is opened in the working directory, with the worker's environment."""
+        environment = self._environment(attempt, secretfiles.write(attempt))
+        _mark_start(attempt)
+        return Shell(
+            argv=(shutil.which("bash") or "/bin/sh",),
+            directory=attempt.working_directory,
+            env={**environment, "TERM": os.environ.get("TERM", "dumb")},
+        )
 
     def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
         """Wait for the process to end; None after `timeout` seconds or a `wake`."""

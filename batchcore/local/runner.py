@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from batchcore.backend import Check
+from batchcore.backend import Check, Shell
 from batchcore.plan import Plan, PlannedTask
 from batchcore.states import FailureReason
 
@@ -110,4 +110,16 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Let go of connections; running commands go on. Idempotent, after `wake`."""
+        ...
+
+
+@runtime_checkable
+class OpensShell(Protocol):
+    """A runner that can also open a shell where it would run a command."""
+
+    def shell(self, attempt: Attempt) -> Shell:
+        """Make what `start` makes and start nothing; `sweep` deletes it.
+
+        Raises `EnvironmentNotReady` where something that a shell needs is missing.
+        """
         ...

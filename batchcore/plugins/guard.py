@@ -9,6 +9,7 @@ from batchcore.backend import (
     Check,
     LogChunk,
     RunContext,
+    Shell,
     Snapshot,
     TaskFiles,
     TaskSubmission,
@@ -27,6 +28,7 @@ _ANSWERS: dict[str, tuple[type, ...]] = {
     "release": _LINES,
     "release_orphans": _LINES,
     "explain": (Mapping,),
+    "shell": (Shell, type(None)),
 }
 
 

@@ -15,6 +15,7 @@ from batchcore.backend import (
     Check,
     LogChunk,
     RunContext,
+    Shell,
     Snapshot,
     Stream,
     TaskFiles,
@@ -125,6 +126,10 @@ class FaultBackend(Backend):
     ) -> Mapping[str, Sequence[str]]:
         """Pass it on."""
         return self._inner(run.plan).explain(run, attempts)
+
+    def shell(self, run: RunContext, attempt: TaskSubmission) -> Shell | None:
+        """Pass it on."""
+        return self._inner(run.plan).shell(run, attempt)
 
     def close(self) -> None:
         """Close the backend inside."""

@@ -15,6 +15,7 @@ def batchcore_register_backend() -> BackendSpec:
         summary="for tests: tasks end as a function says, all in memory",
         factory="batchcore.testing.memory_service:create",
         settings="batchcore.testing.memory_settings:MemorySettings",
+        schemes=("memory",),
         capabilities={
             "containers": unsupported("no command runs in an image"),
             "dependencies": EMULATED,

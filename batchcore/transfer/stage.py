@@ -24,6 +24,11 @@ def resource_url(store: str, key: str) -> str:
     return f"{store.rstrip('/')}/resources/{key}"
 
 
+def record_url(store: str) -> str:
+    """Return where the copy of a run's ``job.json`` lies in its store."""
+    return f"{store.rstrip('/')}/job.json"
+
+
 def local_path(url: str) -> Path | None:
     """Return the path behind a ``file:`` URL, None for any other."""
     return Path(url.removeprefix("file://")) if url.startswith("file://") else None
@@ -46,10 +51,13 @@ def stage(
     wanted = {file.key: file for file in planned if file.key not in staged}
     if local_path(store) is not None or len(wanted) < 2:  # noqa: PLR2004 - one needs no threads
         for key, file in wanted.items():
-            record(key, _send(file, store, opener))
+            record(key, _send(file, resource_url(store, key), opener))
         return len(wanted)
     with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
-        sending = {pool.submit(_send, file, store, opener): key for key, file in wanted.items()}
+        sending = {
+            pool.submit(_send, file, resource_url(store, key), opener): key
+            for key, file in wanted.items()
+        }
         try:
             _record_all(sending, record)
         finally:
@@ -76,6 +84,13 @@ def _record_all(
         raise failure
 
 
+def keep_copy(path: Path, store: str, opener: Opener = open_url) -> None:
+    """Put a copy of a run's ``job.json`` into its store; raises what `stage` raises."""
+    size = path.stat().st_size
+    file = PlannedFile(path=path.name, key="", size=size, source=str(path.absolute()))
+    _send(file, record_url(store), opener)
+
+
 def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, FileRecord]:
     """Return what is in the store of what a record says.
 
@@ -92,8 +107,7 @@ def still_staged(store: str, staged: Mapping[str, FileRecord]) -> Mapping[str, F
     return {key: file for key, file in staged.items() if key in there}
 
 
-def _send(file: PlannedFile, store: str, opener: Opener) -> FileRecord:
-    url = resource_url(store, file.key)
+def _send(file: PlannedFile, url: str, opener: Opener) -> FileRecord:
     try:
         with _open_source(file) as source, _writer(url, file.size, opener) as target:
             done = files.copy(source, target, file.source or file.path, file.size)

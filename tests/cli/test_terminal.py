@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pexpect
 import pytest
 
+from batchcore.local import secretfiles
 from batchcore.run import Run
+from conftest import lacking
 
 Call = Callable[..., Any]
 
@@ -148,3 +151,64 @@ def test_cancel_asks(terminal: Call, job: Call, gate: Any, here: Path) -> None:
     finish(child)
     finish(driver)
     assert (child.exitstatus, driver.exitstatus) == (0, 4)
+
+
+def test_a_shell_opens_where_a_task_would_start(
+    terminal: Call, job: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "canary-7d1e")
+    more = 'resources = [{ path = "in.txt", text = "hello" }]\nsecrets = ["API_TOKEN"]'
+    finish(terminal("run", job(more=more, a="cat in.txt; exit 3")))
+    run = only_run(here)
+    child = terminal("replay", run.id, "--task", "a", "--shell")
+    child.expect("its command:  /bin/sh -c 'cat in.txt; exit 3'")
+    child.sendline("echo $BATCHCORE_TASK_ID: $(cat in.txt $BATCHCORE_SECRETS_DIR/API_TOKEN)")
+    child.expect("a: hellocanary-7d1e")
+    child.sendline("kill -INT $PPID; kill -TERM $PPID; echo still $((6 * 7))")
+    child.expect("still 42")
+    child.sendline("exit 7")
+    finish(child)
+    assert child.exitstatus == 0
+    assert not list((run.directory / "replays").iterdir())
+    assert secretfiles.leftovers(run.id) == []
+
+
+def test_ctrl_c_leaves_a_replay_that_can_be_waited_for(
+    terminal: Call, job: Call, here: Path, gate: Any
+) -> None:
+    finish(terminal("run", job(a=f"[ -e {here}/again ] || exit 3; {gate.passed}")))
+    (here / "again").touch()
+    place = f".batchcore/{only_run(here).id}/replays/a-1"
+    child = terminal("replay", only_run(here).id, "--task", "a")
+    child.expect("1 running")
+    child.sendintr()
+    child.expect(f"go on:  batchcore wait {place}")
+    finish(child)
+    assert child.exitstatus == 130
+    gate.open()
+    again = terminal("wait", place)
+    finish(again)
+    assert again.exitstatus == 0
+
+
+@pytest.mark.docker
+def test_a_shell_opens_in_the_container(
+    terminal: Call, job: Call, here: Path, docker_client: Any, worker_base_image: str
+) -> None:
+    if shutil.which("docker") is None:
+        lacking("the program `docker` is not installed")
+    more = f'image = "{worker_base_image}"\nresources = [{{ path = "in.txt", text = "hello" }}]'
+    file = job(more=more, a="cat in.txt; exit 3")
+    finish(terminal("run", file, "--backend", "local-docker"))
+    run = only_run(here)
+    child = terminal("replay", run.id, "--task", "a", "--shell")
+    child.expect("its command:")
+    child.sendline("echo $BATCHCORE_TASK_ID: $(cat in.txt) in $PWD")
+    child.expect("a: hello in /mnt/batch/tasks/workitems/")
+    child.sendline("exit")
+    finish(child)
+    assert child.exitstatus == 0
+    made = docker_client.containers.list(all=True, filters={"label": "batchcore.directory"})
+    replays = str(run.directory / "replays")
+    assert [one for one in made if replays in one.labels["batchcore.directory"]] == []
+    assert not list((run.directory / "replays").iterdir())

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 
 from batchcore.compat.super_batch import Client, JobFailed, SuperBatchWarning
 from batchcore.errors import BatchcoreError, NotFound, SettingsError
@@ -39,6 +40,12 @@ def signatures(emulator: Emulator) -> dict[str, list[dict[str, list[str]]]]:
         ],
     }
     return {kind: [parse_qs(urlsplit(url).query) for url in found] for kind, found in urls.items()}
+
+
+def containers(emulator: Emulator) -> list[str]:
+    """Return the containers of the storage account."""
+    with BlobServiceClient.from_connection_string(emulator.storage.connection_string) as service:
+        return sorted(container.name for container in service.list_containers())
 
 
 def elsewhere(client: Client, directory: Path) -> Client:
@@ -95,11 +102,15 @@ def test_another_machine_hears_of_a_failure(on_azure: Make, tmp_path: Path) -> N
         elsewhere(client, tmp_path / "other").load_results()
 
 
-def test_another_machine_finds_nothing_before_the_run(on_azure: Make, tmp_path: Path) -> None:
+def test_another_machine_finds_nothing_before_the_run_and_makes_nothing(
+    on_azure: Make, azure_emulator: Emulator, tmp_path: Path
+) -> None:
     client = on_azure()
     client.add(0)
+    before = containers(azure_emulator)
     with pytest.raises(NotFound, match="nothing is known"):
         elsewhere(client, tmp_path / "other").load_results()
+    assert containers(azure_emulator) == before
 
 
 def test_a_pool_that_exists_is_used_as_it_is(on_azure: Make, azure_emulator: Emulator) -> None:

@@ -26,6 +26,7 @@ NAMES = [
     "TaskState",
     "TasksFailed",
     "__version__",
+    "attach",
     "load_job",
     "main",
     "run_job",

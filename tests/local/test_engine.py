@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from batchcore.backend import RunContext, TaskSubmission
 from batchcore.clock import SystemClock
 from batchcore.errors import BackendError, EnvironmentNotReady, TransferError
+from batchcore.local.backend import LocalBackend
 from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, Exit
 from batchcore.model import Requirements
-from batchcore.plan import PlannedTask
+from batchcore.plan import Plan, PlannedTask
 from batchcore.states import FailureReason, TaskState
 
 
@@ -293,3 +295,12 @@ def test_a_full_disk_is_called_one(engine, runner, attempt):
     engine.submit([attempt("a")])
     with pytest.raises(TransferError, match="the disk is full: /there cannot be written"):
         until_trouble(engine)
+
+
+def test_a_runner_that_opens_no_shell_has_none(tmp_path):
+    task = PlannedTask(id="a", command=("true",))
+    plan = Plan(name="p", base="/", spec_hash="", tasks=(task,))
+    run = RunContext(run_id="r", plan=plan, directory=tmp_path)
+    backend = LocalBackend(HeldRunner())
+    assert backend.shell(run, TaskSubmission(task, 1)) is None
+    backend.close()

@@ -45,5 +45,6 @@ def batchcore_register_backend() -> BackendSpec:
         },
         api_version=API_VERSION,
         remote=True,
+        schemes=("az",),
         doctor="batchcore_azure.doctor:examine",
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
 
-from batchcore.errors import BackendError
+from batchcore.backend import Shell
+from batchcore.errors import BackendError, EnvironmentNotReady
 from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
@@ -26,6 +31,7 @@ from batchcore_localdocker.translate import (
     ImageFacts,
     Placement,
     container_config,
+    shell_config,
     task_directory,
 )
 
@@ -97,7 +103,46 @@ class Launcher:
             raise write_error(mark, exc) from exc
         return False
 
+    def shell(self, attempt: Attempt) -> Shell:
+        """Create the attempt's container with a shell as its command, to be started by hand.
+
+        The terminal is connected by Docker's own program. Raises `EnvironmentNotReady` where that
+        or the image's shell is missing, `BackendError` where the container cannot be made.
+        """
+        program = shutil.which("docker")
+        if program is None:
+            raise EnvironmentNotReady(
+                "there is no program `docker` on this machine, and it connects the terminal",
+                hint="install Docker's command line, or use --backend local-process",
+            )
+        image = attempt.task.image or ""
+        with docker_errors(f"making a container for task {attempt.task.id!r}"):
+            facts = self._images.facts(image, attempt.run_id)
+            if facts is not None and not facts.has_shell:
+                raise EnvironmentNotReady(f"the image {image!r} has no /bin/sh to be opened")
+            made = self._make(attempt, shell_config)
+        if isinstance(made, Exit):
+            raise BackendError(made.detail)
+        argv = (program, "start", "--attach", "--interactive", made)
+        return Shell(argv=argv, directory=attempt.working_directory)
+
     def _start_new(self, attempt: Attempt) -> Exit | None:
+        made = self._make(attempt)
+        if isinstance(made, Exit):
+            return made
+        with self._removed_if_wrong(attempt, made):
+            self._connection.client.start(made)
+        return None
+
+    def _make(
+        self,
+        attempt: Attempt,
+        change: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda config: config,
+    ) -> str | Exit:
+        """Create the attempt's container with its files in it, and return its id.
+
+        `change` has the last word on the request. An `Exit` says why there can be none.
+        """
         facts = self._images.facts(attempt.task.image or "", attempt.run_id)
         if facts is None:
             return _no_image(attempt)
@@ -115,18 +160,23 @@ class Launcher:
             copied=copied,
             secrets=secrets,
         )
-        config = container_config(attempt, facts, self._settings, place)
+        config = change(container_config(attempt, facts, self._settings, place))
         ident = self._containers.create(attempt, config, self._settings.platform)
-        try:
+        with self._removed_if_wrong(attempt, ident):
             self._fill(attempt, ident, place)
-            self._connection.client.start(ident)
+        return ident
+
+    @contextmanager
+    def _removed_if_wrong(self, attempt: Attempt, ident: str) -> Iterator[None]:
+        """Remove a new container again where the daemon refuses something in the block."""
+        try:
+            yield
         except sdk.APIError as exc:
             self._containers.remove(ident)
             self._containers.forget(attempt)
             if self.networks.is_broken(attempt) or isinstance(exc, sdk.NotFound):
                 raise _vanished(attempt) from exc
             raise
-        return None
 
     def _network(self, attempt: Attempt, facts: ImageFacts) -> str:
         worth_it = self._expected > 2 * self._connection.slots

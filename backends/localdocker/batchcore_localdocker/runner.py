@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors as sdk  # noqa: TID253 - only loaded once the backend is used
 import requests
 
-from batchcore.backend import Check
+from batchcore.backend import Check, Shell
 from batchcore.errors import BackendError
 from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt, Exit
@@ -97,6 +97,14 @@ class DockerRunner:
         attempt's. Transient: the daemon did not answer; asking again adopts what was made.
         """
         return self._patience.repeat(lambda: self._launcher.start(attempt))
+
+    def shell(self, attempt: Attempt) -> Shell:
+        """Create the attempt's container with a shell in place of the command.
+
+        Raises `EnvironmentNotReady` where this machine has no Docker command line, or the image
+        no shell.
+        """
+        return self._patience.repeat(lambda: self._launcher.shell(attempt))
 
     def wait(self, attempt: Attempt, timeout: float | None) -> Exit | None:
         """Wait for the container's end; on return of an `Exit` the logs are complete files.

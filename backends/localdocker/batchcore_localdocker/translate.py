@@ -44,6 +44,8 @@ exec >>{stdout} 2>>{stderr}
 exec "$@" || batchcore_failed "$?"
 """
 
+_SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
+
 
 class ImageFacts(Struct, frozen=True, kw_only=True):
     """What has to be known of an image to start a command in it.
@@ -165,6 +167,17 @@ def container_config(
         config["Entrypoint"] = ["/bin/sh", "-c", _script(inside), "sh"]
         config["Cmd"] = [*image.entrypoint, *task.command]
     return config
+
+
+def shell_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same request for a container that opens a shell on a terminal."""
+    attached = ("Tty", "OpenStdin", "StdinOnce", "AttachStdin", "AttachStdout", "AttachStderr")
+    return {
+        **config,
+        "Entrypoint": ["/bin/sh", "-c", _SHELL],
+        "Cmd": [],
+        **dict.fromkeys(attached, True),
+    }
 
 
 def _script(inside: PurePosixPath) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
+from batchcore.errors import EnvironmentNotReady
 from batchcore.local import secretfiles
 from batchcore.local.runner import Attempt
 from batchcore.model import Mount, Requirements
@@ -199,3 +202,45 @@ def test_secrets_are_copied_where_the_daemon_sees_the_run_alone(
     end = lab.end(second, lab.runner(read_only=True))
     assert end.reason is FailureReason.START_FAILED
     assert "leave out read_only" in end.detail
+
+
+def in_shell(lab: Any, attempt: Attempt, words: str) -> tuple[int, str]:
+    """Type a line into the shell of an attempt; return its exit code and what was shown."""
+    shell = lab.runner().shell(attempt)
+    child = pexpect.spawn(shell.argv[0], list(shell.argv[1:]), cwd=str(shell.directory), timeout=60)
+    child.sendline(f"{words}; exit 4")
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus, (child.before or b"").decode()
+
+
+@pytest.fixture
+def docker_program() -> None:
+    """Skip where Docker's command line is not installed."""
+    if shutil.which("docker") is None:
+        pytest.skip("not on this machine: the program `docker`")
+
+
+@pytest.mark.usefixtures("docker_program")
+@pytest.mark.parametrize("user", ["caller", "root"])
+def test_a_shell_is_where_the_command_would_be(lab: Any, user: str) -> None:
+    attempt = given(lab.attempt("false", user=user))
+    code, shown = in_shell(lab, attempt, "echo $BATCHCORE_TASK_ID-$(id -u)-$(cat in.txt)")
+    assert code == 4
+    assert f"one-{0 if user == 'root' else os.getuid()}-given" in shown
+    lab.runner().sweep(lab.run_id, Path())
+    assert lab.runner().leftovers(lab.run_id, Path()) == []
+
+
+def test_without_docker_s_program_there_is_no_shell(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EnvironmentNotReady, match="no program `docker`"):
+        lab.runner().shell(lab.attempt("true"))
+
+
+@pytest.mark.usefixtures("docker_program")
+def test_an_image_without_a_shell_opens_none(lab: Any, image_without_shell: str) -> None:
+    with pytest.raises(EnvironmentNotReady, match="has no /bin/sh"):
+        lab.runner().shell(lab.attempt("true", image=image_without_shell))

@@ -27,6 +27,7 @@ from batchcore_localdocker.translate import (
     container_config,
     container_name,
     mount_source,
+    shell_config,
     this_machine,
 )
 
@@ -287,3 +288,13 @@ def test_a_daemon_that_cannot_keep_the_promises_is_refused(
 
 def test_dockers_own_daemon_is_not_refused() -> None:
     refuse_daemon({"OSType": "linux"}, {"Components": [{"Name": "Engine"}]})
+
+
+def test_a_shell_changes_nothing_but_the_command_and_its_terminal() -> None:
+    made = config()
+    shell = shell_config(made)
+    changed = {name for name in shell if shell[name] != made.get(name)}
+    attached = {"AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce", "Tty"}
+    assert changed == {"Entrypoint", "Cmd", *attached}
+    assert shell["Cmd"] == []
+    assert all(shell[name] is True for name in attached)

@@ -92,6 +92,13 @@ def test_no_file_of_the_run_holds_a_credential(cloud: Any, said: dict[str, str])
         check(path.read_bytes().decode(errors="replace"))
 
 
+def test_no_copy_in_the_store_holds_a_credential(cloud: Any, said: dict[str, str]) -> None:
+    (name,) = (name for name in cloud.blobs_of("batchcore") if name.endswith("/job.json"))
+    copy = cloud.blobs.get_blob_client("batchcore", name).download_blob().readall()
+    assert copy == (cloud.directory / "job.json").read_bytes()
+    check(copy.decode())
+
+
 def test_the_account_keeps_signed_urls_in_tasks_and_no_key_anywhere(
     cloud: Any, said: dict[str, str]
 ) -> None:
