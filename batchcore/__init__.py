@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchcore.attaching import attach
     from batchcore.cli.controller import main
     from batchcore.errors import BatchcoreError, JobError, TasksFailed
     from batchcore.jobfile import load_job, tasks_from_rows
+    from batchcore.life.attach import attach
+    from batchcore.life.start import run_job
     from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task
     from batchcore.run import Run
-    from batchcore.start import run_job
     from batchcore.states import FailureReason, TaskState
 
 __all__ = [

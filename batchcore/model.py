@@ -328,8 +328,8 @@ class Job(Shared, frozen=True):
         return job
 
     def run(self, backend: str = "", **options: Any) -> Run:
-        """Run the job on a backend and return its `Run`; see `batchcore.start.run_job`."""
-        from batchcore.start import run_job
+        """Run the job on a backend and return its `Run`; see `batchcore.life.start.run_job`."""
+        from batchcore.life.start import run_job
 
         return run_job(self, backend=backend, **options)
 

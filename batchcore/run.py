@@ -22,7 +22,7 @@ from batchcore.record import (
     read_heading,
     read_plan,
 )
-from batchcore.requests import request_cancel
+from batchcore.record.requests import request_cancel
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import CHUNK, copy, whole_file
 
@@ -158,7 +158,7 @@ class Run:
         Raises `BackendError` where the backend failed. Tasks that failed do not raise, and are
         not tried again.
         """
-        from batchcore.manage import wait_run
+        from batchcore.life.manage import wait_run
 
         wait_run(self, timeout=timeout)
         return self
@@ -173,7 +173,7 @@ class Run:
         has not ended goes on. Raises `NotFound`, `UsageError`, `JobError` for a secret that is not
         set, `Conflict` where another process drives the run, and after Ctrl-C `Detached`.
         """
-        from batchcore.retry import retry_run
+        from batchcore.life.retry import retry_run
 
         retry_run(self, tasks, reasons)
         return self
@@ -283,7 +283,7 @@ class Run:
         """Ask the controller that drives the run to stop these tasks, or all.
 
         Returns at once. Where no controller runs, the next one finds the request;
-        `batchcore.manage.cancel_run` carries it out there and then.
+        `batchcore.life.manage.cancel_run` carries it out there and then.
         """
         self.require_tasks(task_ids)
         request_cancel(self.directory, task_ids)

@@ -18,7 +18,7 @@ from adlfs import (  # type: ignore[import-untyped]
 
 import batchcore as bc
 from batchcore import backend
-from batchcore.finish import Gatherer
+from batchcore.driver.finish import Gatherer
 from batchcore.plan import plan_job
 from batchcore.states import TaskState
 from batchcore.transfer.collect import publish

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from batchcore.attaching import attach_run, known_tasks
 from batchcore.cli.execute import near
 from batchcore.cli.leaving import next_commands
 from batchcore.cli.options import config_options, json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.life.attach import attach_run, known_tasks
+from batchcore.life.start import Options
 from batchcore.plugins import Plugins
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
 from batchcore.run import Run
-from batchcore.start import Options
 
 SCHEMA = "batchcore.attach/1"
 

@@ -7,7 +7,7 @@ import click
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
-from batchcore.manage import cancel_run
+from batchcore.life.manage import cancel_run
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
 from batchcore.run import Run, TaskResult

@@ -8,7 +8,7 @@ from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.errors import UsageError
-from batchcore.manage import clean_run
+from batchcore.life.manage import clean_run
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
 from batchcore.run import Run

@@ -11,10 +11,10 @@ from msgspec import Struct
 from batchcore.cli.find import run_directories, runs_directory
 from batchcore.cli.session import Session
 from batchcore.errors import Conflict, exit_code_of
+from batchcore.life.sweep import Swept, sweep_orphans, sweep_run
 from batchcore.plugins import Plugins
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
-from batchcore.sweep import Swept, sweep_orphans, sweep_run
 
 SCHEMA = "batchcore.clean-all/1"
 

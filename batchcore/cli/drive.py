@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 import click
 
-from batchcore.background import say_ready
 from batchcore.cli.execute import close, exit_code, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.options import traceback_option
 from batchcore.cli.session import Session
 from batchcore.errors import BatchcoreError, Conflict, Detached
-from batchcore.manage import go_on
+from batchcore.life.background import say_ready
+from batchcore.life.manage import go_on
 from batchcore.record import Record
 
 

@@ -17,6 +17,7 @@ from batchcore.cli.screen import Screen
 from batchcore.cli.session import Session
 from batchcore.cli.wishes import Wishes
 from batchcore.jobfile import dump_job
+from batchcore.life.start import Prepared, drive, prepare, submit
 from batchcore.model import Job
 from batchcore.plugins import Plugins
 from batchcore.report.data import json_text, run_json
@@ -24,7 +25,6 @@ from batchcore.report.plan import dry_run_text, image_text
 from batchcore.report.run import closing_text
 from batchcore.report.text import printable
 from batchcore.run import Run, RunReport
-from batchcore.start import Prepared, drive, prepare, submit
 from batchcore.states import FailureReason, TaskState
 
 SUBMIT = "batchcore.submit/1"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from batchcore.background import hand_over
 from batchcore.cli.session import Session
 from batchcore.errors import BatchcoreError, Detached, WaitTimeout
+from batchcore.life.background import hand_over
 from batchcore.record import Record
 
 _REMOTE = "what is submitted goes on at {backend}, what waits goes on with the next wait or run"
@@ -22,7 +22,7 @@ class Leaving:
         self._remote = remote
 
     def __call__(self, error: BatchcoreError, record: Record) -> BatchcoreError:
-        """Hand the run over and return what to tell; see `batchcore.drive.Leave`."""
+        """Hand the run over and return what to tell; see `batchcore.driver.drive.Leave`."""
         hint, several = f"go on:  batchcore wait {self._name}", len(record.header.task_ids) > 1
         if self._remote:
             reason = error.reason

@@ -14,8 +14,8 @@ from batchcore.cli.options import traceback_option
 from batchcore.cli.session import Session
 from batchcore.cli.tasklog import LogSource, TaskLog, choose_attempt
 from batchcore.errors import BackendError, UsageError, suggest
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run, TaskResult
-from batchcore.rundir import is_driven
 from batchcore.states import TaskState
 
 _POLL_SECONDS = 0.5

@@ -9,11 +9,11 @@ from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.leaving import Leaving
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.life.retry import retry_run
 from batchcore.plugins import Plugins
 from batchcore.report.data import json_text
-from batchcore.retry import retry_run
 
-SCHEMA = "batchcore.retry/1"
+SCHEMA = "batchcore.life.retry/1"
 
 
 @click.command(epilog="Example:  batchcore retry sum-of-powers-7f3a --reason out_of_memory")

@@ -8,7 +8,7 @@ from typing import Self
 
 from batchcore.backend import Backend, RunContext, Stream, TaskSubmission
 from batchcore.errors import NotFound
-from batchcore.manage import open_backend
+from batchcore.life.manage import open_backend
 from batchcore.run import Run, TaskResult
 from batchcore.states import TaskState
 

@@ -8,21 +8,21 @@ from contextlib import closing
 import click
 from msgspec import Struct
 
-from batchcore.background import hand_over
 from batchcore.cli.execute import close, exit_code, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.leaving import Leaving
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
-from batchcore.drive import late
+from batchcore.driver.drive import late
 from batchcore.errors import Conflict, Detached, EnvironmentNotReady
-from batchcore.follow import Pace
-from batchcore.manage import wait_run
+from batchcore.life.background import hand_over
+from batchcore.life.follow import Pace
+from batchcore.life.manage import wait_run
 from batchcore.plugins import Plugins
 from batchcore.record import Record
+from batchcore.record.rundir import is_driven
 from batchcore.report.data import json_text
 from batchcore.run import Run, RunReport
-from batchcore.rundir import is_driven
 from batchcore.units import seconds as seconds_of
 
 SCHEMA = "batchcore.wait/1"

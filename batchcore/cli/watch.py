@@ -6,10 +6,10 @@ from functools import partial
 
 from batchcore.cli.live import display
 from batchcore.cli.session import Session
+from batchcore.record.rundir import Owner, is_driven, owner_of
 from batchcore.report.data import one_line, run_json
 from batchcore.report.run import summary_text
 from batchcore.run import Run, RunReport
-from batchcore.rundir import Owner, is_driven, owner_of
 
 
 def driver_of(report: RunReport) -> Owner | None:

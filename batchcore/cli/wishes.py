@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchcore.errors import UsageError
-from batchcore.start import Options
+from batchcore.life.start import Options
 
 _WITH_A_NAME = {
     "backend": "--backend",

@@ -9,21 +9,21 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from batchcore.backend import Backend
-from batchcore.background import hand_over
 from batchcore.cli.execute import near, watched
 from batchcore.cli.progress import Progress
 from batchcore.cli.session import Session
 from batchcore.clock import Clock, SystemClock
 from batchcore.compat.errors import WaitedTooLong
-from batchcore.drive import drive_record, observers_of
 from batchcore.driver import Policy
+from batchcore.driver.drive import drive_record, observers_of
 from batchcore.errors import Detached, WaitTimeout
-from batchcore.manage import wait_run
+from batchcore.life.background import hand_over
+from batchcore.life.manage import wait_run
 from batchcore.plan import Plan
 from batchcore.plugins import Plugins
 from batchcore.record import Record
+from batchcore.record.resume import reopen
 from batchcore.report.run import closing_text
-from batchcore.resume import reopen
 from batchcore.run import Run
 from batchcore.settings import CoreSettings, job_settings, resolve
 

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchcore.attaching import rebuild
 from batchcore.backend import Backend, RunContext
 from batchcore.compat.config import Config
 from batchcore.errors import NotFound, UsageError
+from batchcore.life.attach import rebuild
 from batchcore.model import Job
 from batchcore.plan import plan_job
 from batchcore.record import Header

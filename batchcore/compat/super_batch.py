@@ -26,12 +26,12 @@ from batchcore.compat.differences import SuperBatchWarning, warning_text
 from batchcore.compat.drive import Wish, drive, join, opened, submit, wait
 from batchcore.compat.errors import JobFailed, NotRunnable, WaitedTooLong
 from batchcore.errors import Conflict, NotFound
+from batchcore.life.start import Options, Prepared, prepare, recorded
 from batchcore.model import Job, Output, Resource, Task
 from batchcore.plugins import Plugins
 from batchcore.record import Header, read_header, read_heading
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
-from batchcore.rundir import is_driven
-from batchcore.start import Options, Prepared, prepare, recorded
 
 __all__ = [
     "BatchConfig",

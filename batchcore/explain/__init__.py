@@ -13,10 +13,10 @@ from batchcore.errors import BatchcoreError
 from batchcore.explain.grouping import Grouper, scene_of
 from batchcore.explain.model import SCHEMA, Advice, AttemptEnd, Explanation, Group, LogTail
 from batchcore.explain.waiting import Scene, is_submitted
-from batchcore.manage import open_backend
+from batchcore.life.manage import open_backend
 from batchcore.record import Record
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
-from batchcore.rundir import is_driven
 
 __all__ = [
     "SCHEMA",

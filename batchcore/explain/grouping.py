@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchcore.drive import read_manner
+from batchcore.driver.drive import read_manner
 from batchcore.explain.advice import advice_on, failure_words
 from batchcore.explain.model import AttemptEnd, Group, LogTail
 from batchcore.explain.waiting import (

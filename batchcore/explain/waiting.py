@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from batchcore.driver.schedule import longest_backoff
 from batchcore.plan import PlannedTask
 from batchcore.record import TaskRow
-from batchcore.schedule import longest_backoff
 from batchcore.states import Budget, FailureReason, TaskState, budget_of
 from batchcore.units import show_seconds
 

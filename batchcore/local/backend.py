@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from batchcore import durability
 from batchcore.backend import (
     Backend,
     Check,
@@ -24,6 +23,7 @@ from batchcore.local.ends import read_exit
 from batchcore.local.engine import Engine
 from batchcore.local.runner import Attempt, OpensShell, Runner
 from batchcore.plan import Plan
+from batchcore.record import durability
 from batchcore.transfer.files import write_error, write_whole
 from batchcore.transfer.logs import log_chunk
 from batchcore.transfer.remove import remove_tree

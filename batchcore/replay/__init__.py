@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from batchcore.errors import BackendError, BatchcoreError, Detached, UsageError
 from batchcore.events import Observer
-from batchcore.manage import clean_run
+from batchcore.life.manage import clean_run
+from batchcore.life.start import drive
 from batchcore.record import Record
 from batchcore.replay.compare import compare_logs, compare_outputs
 from batchcore.replay.model import (
@@ -25,7 +26,6 @@ from batchcore.replay.model import (
 from batchcore.replay.prepare import Ready, Wanted, ready
 from batchcore.replay.shell import open_shell
 from batchcore.run import Run
-from batchcore.start import drive
 from batchcore.transfer.remove import remove_tree
 
 __all__ = [

@@ -16,18 +16,18 @@ from msgspec.structs import replace
 from batchcore.backend import Backend, Check
 from batchcore.errors import Conflict, EnvironmentNotReady, JobError, NotFound, Problem
 from batchcore.features import unset_secrets, unsupported_requests
-from batchcore.identity import identity_of, place_in
+from batchcore.life.identity import identity_of, place_in
+from batchcore.life.start import Options, Prepared
 from batchcore.model import Job
 from batchcore.plan import Plan
 from batchcore.plugins import Plugins
 from batchcore.record import Header
+from batchcore.record.rundir import make_directory
 from batchcore.replay.images import check_pinned, require_engine
 from batchcore.replay.model import TakenFile
 from batchcore.replay.resources import take_resources
 from batchcore.run import Run
-from batchcore.rundir import make_directory
 from batchcore.settings import Settings, job_settings, resolve
-from batchcore.start import Options, Prepared
 from batchcore.transfer.remove import remove_tree
 
 CONTAINERS = "local-docker"

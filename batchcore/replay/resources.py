@@ -11,17 +11,16 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from batchcore import sources
 from batchcore.backend import Backend, RunContext
 from batchcore.errors import BatchcoreError, JobError, TransferError
-from batchcore.manage import open_backend
+from batchcore.life.manage import open_backend
 from batchcore.model import Resource
-from batchcore.plan import PlannedTask
+from batchcore.plan import PlannedTask, sources
+from batchcore.plan.sources import PlannedFile
 from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.replay.model import Origin, TakenFile
 from batchcore.run import Run
-from batchcore.sources import PlannedFile
 from batchcore.transfer.files import FileRecord, whole_file
 from batchcore.transfer.stage import local_path, resource_url
 from batchcore.transfer.stores import Absent, Altered, get, look, opened

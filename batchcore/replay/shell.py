@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from batchcore.backend import RunContext, Shell, TaskSubmission
 from batchcore.errors import UsageError
+from batchcore.life.start import Prepared
 from batchcore.replay.prepare import Ready, Wanted, ready
-from batchcore.start import Prepared
 from batchcore.transfer.stage import stage
 
 _OF_THE_SHELL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)

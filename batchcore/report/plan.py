@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
+from batchcore.life.start import Prepared
 from batchcore.plan import Plan
 from batchcore.report.text import plural, printable
-from batchcore.start import Prepared
 from batchcore.units import show_bytes
 
 

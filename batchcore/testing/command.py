@@ -14,7 +14,7 @@ from batchcore.local.process import ProcessRunner
 from batchcore.local.runner import Attempt, Exit
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.plan import PlannedTask
-from batchcore.sources import PlannedFile
+from batchcore.plan.sources import PlannedFile
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.outcome import Execution, Outcome, Work
 from batchcore.transfer.collect import fetch, open_tree

@@ -14,7 +14,7 @@ from batchcore.backend import (
     TaskUpdate,
 )
 from batchcore.clock import SystemClock
-from batchcore.start import Prepared
+from batchcore.life.start import Prepared
 from batchcore.states import TaskState
 from batchcore.testing.deadline import Deadline, says
 from batchcore.testing.patient import PatientBackend

@@ -17,11 +17,11 @@ from batchcore.clock import SystemClock
 from batchcore.crash import VARIABLE
 from batchcore.events import Observer
 from batchcore.jobfile import dump_job
-from batchcore.manage import open_backend
+from batchcore.life.manage import open_backend
+from batchcore.life.start import Options, Prepared, drive, prepare
 from batchcore.model import Job, Task
 from batchcore.plugins import Plugins
 from batchcore.run import Run
-from batchcore.start import Options, Prepared, drive, prepare
 from batchcore.testing.deadline import Deadline, DriverClock, says
 from batchcore.testing.opened import Opened
 from batchcore.testing.patient import PatientBackend

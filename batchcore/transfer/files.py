@@ -42,7 +42,7 @@ def whole_file(target: Path, *, mode: int = 0o644, durable: bool = False) -> Ite
     """Open a file for writing that appears at `target` when the block ends without an error.
 
     An older file at `target` stays whole until then, also if this process is killed. Only a
-    `durable` file is on disk before its name is: for the others see `batchcore.durability`.
+    `durable` file is on disk before its name is: for the others see `batchcore.record.durability`.
     Raises `TransferError` naming the path, or `EnvironmentNotReady` where it cannot be written
     at all.
     """

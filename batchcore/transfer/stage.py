@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import fsspec
 
 from batchcore.errors import BatchcoreError, TransferError
-from batchcore.sources import PlannedFile
+from batchcore.plan.sources import PlannedFile
 from batchcore.transfer import files
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stores import AT_ONCE, Opener, open_url

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 import batchcore as bc
+from batchcore.life.start import Options, drive, prepare
+from batchcore.record.rundir import SCHEMA
 from batchcore.run import Run
-from batchcore.rundir import SCHEMA
-from batchcore.start import Options, drive, prepare
 
 Call = Callable[..., Any]
 MEMORY = ["--backend", "memory", "--set", "behaviour=batchcore.testing:execute"]

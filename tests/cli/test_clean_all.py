@@ -12,8 +12,8 @@ import pytest
 
 from batchcore.clock import SystemClock
 from batchcore.errors import Conflict
+from batchcore.life.sweep import sweep_orphans
 from batchcore.plugins import Plugins
-from batchcore.sweep import sweep_orphans
 
 Call = Callable[..., Any]
 DAY = 86400

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 import batchcore.cli.drive
-from batchcore import background
 from batchcore.clock import SystemClock
 from batchcore.errors import Conflict, Detached, WaitTimeout
+from batchcore.life import background
+from batchcore.life.start import run_job
 from batchcore.model import Job, Task
 from batchcore.record import Record
+from batchcore.record.rundir import is_driven, name_owner, owner_of
 from batchcore.run import Run
-from batchcore.rundir import is_driven, name_owner, owner_of
-from batchcore.start import run_job
 
 Call = Callable[..., Any]
 

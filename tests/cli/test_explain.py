@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from batchcore.cli.root import VERBS
-from batchcore.database import TaskRow
 from batchcore.record import Record
+from batchcore.record.database import TaskRow
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.clock import FakeClock
 

@@ -12,10 +12,10 @@ import pytest
 
 import batchcore as bc
 from batchcore.errors import UsageError
+from batchcore.life.start import Options, prepare
 from batchcore.record import Record
 from batchcore.replay import Wanted, open_shell
 from batchcore.run import Run
-from batchcore.start import Options, prepare
 
 if TYPE_CHECKING:
     import docker

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import batchcore as bc
+from batchcore.life.retry import reopen_chosen
 from batchcore.record import Record
-from batchcore.retry import reopen_chosen
 
 Call = Callable[..., Any]
 
@@ -41,7 +41,7 @@ def test_all_that_failed_runs_again_without_a_job_file(cli: Call, failed: str) -
 def test_a_chosen_task_runs_again_and_what_it_blocked(cli: Call, failed: str) -> None:
     done = cli("retry", failed, "--task", "a", "--json")
     assert done.code == 3
-    assert done.data["schema"] == "batchcore.retry/1"
+    assert done.data["schema"] == "batchcore.life.retry/1"
     assert (done.data["retried"], done.data["state"]) == (["b", "a"], "failed")
     ended = {"b": "succeeded", "a": "succeeded", "x": "failed", "ok": "succeeded"}
     assert states(cli, failed) == ended

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
-from batchcore.rundir import is_driven
 
 Call = Callable[..., Any]
 

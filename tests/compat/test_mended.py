@@ -14,7 +14,7 @@ from batchcore.cli.progress import Progress, Titles
 from batchcore.compat.config import CREDENTIALS
 from batchcore.compat.job import azure_options
 from batchcore.compat.super_batch import Client, JobFailed, WaitedTooLong
-from batchcore.drive import UntilLate
+from batchcore.driver.drive import UntilLate
 from batchcore.errors import EnvironmentNotReady, JobError, TransferError
 from batchcore.events import RunStarted, Tick
 from batchcore.report.text import ASCII

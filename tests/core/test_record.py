@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
 from batchcore.record import Header, Record, TaskRow, read_header, read_heading, read_plan
-from batchcore.rundir import is_driven, name_owner
+from batchcore.record.rundir import is_driven, name_owner
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord

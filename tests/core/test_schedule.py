@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from batchcore.driver.schedule import Ending, Schedule, backoff, may_retry, next_attempt
 from batchcore.model import Dependency
 from batchcore.plan import PlannedTask
 from batchcore.record import TaskRow
-from batchcore.schedule import Ending, Schedule, backoff, may_retry, next_attempt
 from batchcore.states import Budget, FailureReason, TaskState, budget_of, can_move
 
 SUCCEEDED, FAILED, CANCELED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELED

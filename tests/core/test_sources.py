@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from batchcore.model import Resource
-from batchcore.sources import FileHashes, PlannedFile, expand
+from batchcore.plan.sources import FileHashes, PlannedFile, expand
 
 
 def sha256(content: bytes) -> str:

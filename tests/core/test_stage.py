@@ -13,7 +13,7 @@ import pytest
 
 from batchcore.errors import EnvironmentNotReady, TransferError
 from batchcore.model import Resource
-from batchcore.sources import FileHashes, PlannedFile, expand
+from batchcore.plan.sources import FileHashes, PlannedFile, expand
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import (
     local_path,

@@ -12,7 +12,7 @@ from batchcore.events import Event, Observers
 from batchcore.model import Job
 from batchcore.plan import plan_job
 from batchcore.record import Header, Record
-from batchcore.resume import reopen
+from batchcore.record.resume import reopen
 from batchcore.run import Run
 from batchcore.testing.clock import FakeClock
 from batchcore.testing.memory import Behaviour, MemoryBackend, succeed

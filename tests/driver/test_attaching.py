@@ -8,13 +8,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from batchcore.attaching import rebuild
 from batchcore.driver import Driver
 from batchcore.errors import BackendError
+from batchcore.life.attach import rebuild
 from batchcore.model import Dependency, Job, Resource, Task
 from batchcore.record import Record, read_header
+from batchcore.record.rundir import header_of
 from batchcore.run import Run
-from batchcore.rundir import header_of
 from batchcore.testing.memory import MemoryBackend, succeed
 from batchcore.transfer.stage import record_url
 

@@ -8,14 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from batchcore.driver import Driver
+from batchcore.driver.schedule import Schedule
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Note, RunEnded, TaskChanged, Tick
 from batchcore.model import Dependency, Job, Output, Resource, Task
 from batchcore.plan import plan_job
 from batchcore.record import TaskRow
-from batchcore.requests import request_cancel
+from batchcore.record.requests import request_cancel
 from batchcore.run import Run
-from batchcore.schedule import Schedule
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.memory import Outcome, succeed
 

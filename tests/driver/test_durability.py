@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from batchcore import durability, manifest
 from batchcore.errors import BatchcoreError
 from batchcore.events import Observer, TaskChanged
+from batchcore.life.start import run_job
 from batchcore.model import Job, Output, Resource, Task
-from batchcore.record import Record
-from batchcore.resume import reopen
+from batchcore.record import Record, durability, manifest
+from batchcore.record.resume import reopen
 from batchcore.run import Run
-from batchcore.start import run_job
 from batchcore.states import TaskState
 from batchcore.transfer.collect import Collected
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from batchcore.driver import Driver
 from batchcore.errors import JobError, NotFound, UsageError
+from batchcore.life.retry import reopen_chosen, tasks_to_retry
 from batchcore.model import Dependency, Job, Task
 from batchcore.plan import PlannedTask
 from batchcore.record import Record, TaskRow
-from batchcore.retry import reopen_chosen, tasks_to_retry
 from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
 

@@ -20,8 +20,8 @@ import pytest
 from batchcore.cli.edge import call
 from batchcore.cli.root import root
 from batchcore.cli.session import Session
+from batchcore.record.rundir import is_driven, owner_of
 from batchcore.run import Run
-from batchcore.rundir import is_driven, owner_of
 from conftest import BASE_IMAGE, lacking
 
 SECONDS = 60

@@ -9,8 +9,7 @@ import subprocess
 import sys
 from contextlib import closing
 
-from batchcore import durability
-from batchcore.record import Record
+from batchcore.record import Record, durability
 from batchcore.run import Run
 
 

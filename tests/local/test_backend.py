@@ -10,12 +10,12 @@ import pytest
 
 from batchcore.backend import RunContext, TaskSubmission
 from batchcore.errors import BackendError, JobError
+from batchcore.life.start import run_job
 from batchcore.local.factory import create
 from batchcore.local.settings import LocalProcessSettings
 from batchcore.model import Job, Output, Requirements, Resource, Task
 from batchcore.plan import plan_job
-from batchcore.requests import request_cancel
-from batchcore.start import run_job
+from batchcore.record.requests import request_cancel
 from batchcore.states import FailureReason, TaskState
 
 

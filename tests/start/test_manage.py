@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import batchcore as bc
-from batchcore.drive import read_manner
-from batchcore.manage import cancel_run, open_backend, wait_run
+from batchcore.driver.drive import read_manner
+from batchcore.life.manage import cancel_run, open_backend, wait_run
+from batchcore.life.retry import retry_run
+from batchcore.life.start import Options, drive, prepare, run_job
 from batchcore.record import Record
-from batchcore.resume import reopen
-from batchcore.retry import retry_run
+from batchcore.record.resume import reopen
+from batchcore.record.rundir import name_owner
 from batchcore.run import Run
-from batchcore.rundir import name_owner
-from batchcore.start import Options, drive, prepare, run_job
 from batchcore.testing.clock import FakeClock
 
 JOB = bc.Job("job", tasks=[bc.Task("a", shell="exit 3")])

@@ -22,11 +22,11 @@ from batchcore.errors import (
     UsageError,
 )
 from batchcore.events import Note
-from batchcore.manage import cancel_run, clean_run
+from batchcore.life.manage import cancel_run, clean_run
+from batchcore.life.start import Options, drive, prepare, run_job
 from batchcore.record import Record
-from batchcore.resume import reopen
+from batchcore.record.resume import reopen
 from batchcore.run import Run
-from batchcore.start import Options, drive, prepare, run_job
 
 HELLO = [bc.Task("a", outputs=["out"]), bc.Task("b", outputs=["out"])]
 
@@ -262,7 +262,7 @@ def test_results_are_deleted_while_nobody_else_can_hold_the_run(here, monkeypatc
             Record.resume(directory)
         shutil.rmtree(directory)
 
-    monkeypatch.setattr("batchcore.manage.remove_tree", remove)
+    monkeypatch.setattr("batchcore.life.manage.remove_tree", remove)
     clean_run(run, dry_run=False, results=True)
     assert not run.directory.exists()
 

@@ -18,10 +18,10 @@ from batchcore.clock import SystemClock
 from batchcore.errors import BackendError, JobError, SettingsError
 from batchcore.events import Event, Note, TaskChanged
 from batchcore.jobfile import dump_job
+from batchcore.life.start import Options, drive, prepare
 from batchcore.model import Job, Task
 from batchcore.plan import plan_job
 from batchcore.run import Run
-from batchcore.start import Options, drive, prepare
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing import FakeClock, MemoryBackend, Outcome, failing, hello, many
 from batchcore.testing.fault import FaultBackend

@@ -16,7 +16,7 @@ from batchcore import paths
 from batchcore.backend import TaskSubmission
 from batchcore.model import Requirements
 from batchcore.plan import PlannedOutput, PlannedTask
-from batchcore.sources import PlannedFile
+from batchcore.plan.sources import PlannedFile
 from batchcore_azure import names, quoting
 from batchcore_azure.environment import Secret
 from batchcore_azure.images import VmImage

@@ -8,7 +8,7 @@ import pytest
 
 from batchcore.model import Requirements
 from batchcore.plan import Plan, PlannedOutput, PlannedTask
-from batchcore.sources import PlannedFile
+from batchcore.plan.sources import PlannedFile
 from batchcore_azure import offline
 from batchcore_azure.environment import Credentials, Secret
 from batchcore_azure.settings import AzureSettings

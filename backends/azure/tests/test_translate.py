@@ -12,7 +12,7 @@ from azure.batch.models import BatchJobCreateOptions, BatchPoolCreateOptions, Ba
 from batchcore.backend import TaskSubmission
 from batchcore.model import Requirements
 from batchcore.plan import PlannedOutput, PlannedTask
-from batchcore.sources import PlannedFile
+from batchcore.plan.sources import PlannedFile
 from batchcore_azure import translate
 from batchcore_azure.emulator.autoscale import evaluate
 from batchcore_azure.environment import Secret

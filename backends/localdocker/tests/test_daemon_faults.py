@@ -18,13 +18,13 @@ from batchcore.cli.session import Session
 from batchcore.driver import Driver
 from batchcore.errors import BackendError, EnvironmentNotReady, exit_code_of
 from batchcore.events import Observer, Observers, TaskChanged
+from batchcore.life.start import run_job
 from batchcore.local.backend import LocalBackend
 from batchcore.model import Job, Task
 from batchcore.plan import plan_job
 from batchcore.record import Header, Record
-from batchcore.resume import reopen
+from batchcore.record.resume import reopen
 from batchcore.run import Run
-from batchcore.start import run_job
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.clock import FakeClock
 from batchcore_localdocker import connection, runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchcore.events import Event, TaskChanged
 from batchcore.model import Task
-from batchcore.requests import request_cancel
+from batchcore.record.requests import request_cancel
 from batchcore.states import TaskState
 from batchcore.testing.conformance.group import Group, says
 from batchcore.testing.opened import Opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchcore.manage import clean_run
+from batchcore.life.manage import clean_run
 from batchcore.model import Output, Task
 from batchcore.states import TaskState
 from batchcore.testing.conformance.group import Group, says
@@ -14,7 +14,7 @@ import sys, threading
 from pathlib import Path
 from fsspec import asyn
 from batchcore.jobfile import load_job
-from batchcore.start import Options, drive, prepare
+from batchcore.life.start import Options, drive, prepare
 from batchcore.testing.clock import ImpatientClock
 file, backend, directory, pause = sys.argv[1:]
 job = load_job(Path(file)).job

@@ -6,7 +6,7 @@ import pytest
 
 from batchcore.events import Event, TaskChanged
 from batchcore.model import Resource, Task
-from batchcore.requests import request_cancel
+from batchcore.record.requests import request_cancel
 from batchcore.run import Run
 from batchcore.states import Budget, TaskState, budget_of
 from batchcore.testing.conformance.group import Group, says

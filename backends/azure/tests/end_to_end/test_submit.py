@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchcore.rundir import is_driven
+from batchcore.record.rundir import is_driven
 from batchcore.states import TaskState
 
 pytestmark = pytest.mark.docker

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 import batchcore as bc
 from batchcore.backend import RunContext
 from batchcore.errors import NotFound
-from batchcore.manage import cancel_run, clean_run
+from batchcore.life.manage import cancel_run, clean_run
 from batchcore.plugins import Plugins
 from batchcore.run import Run, TaskResult
 from batchcore.settings import resolve

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchcore import paths, sources
+from batchcore import paths
 from batchcore.errors import JobError, Problem
 from batchcore.model import Dependency, Job, Mount, Output, Requirements, Resource, Task, When
-from batchcore.relations import dependency_problems, id_problems, place_problems
-from batchcore.sources import PlannedFile
+from batchcore.plan import sources
+from batchcore.plan.relations import dependency_problems, id_problems, place_problems
+from batchcore.plan.sources import PlannedFile
 
 __all__ = [
     "Dependency",

@@ -1,6 +1,6 @@
 """The SQLite record of a run.
 
-``run.db``, beside the ``job.json`` of `batchcore.rundir`, says how far the run is; it has one
+``run.db``, beside the ``job.json`` of `rundir`, says how far the run is; it has one
 writer, held to that by a file lock, and any number of readers. It is a cache: a damaged one is
 set aside and built again from ``job.json``, and the backend, which is asked about every attempt
 again, is the truth.
@@ -19,7 +19,8 @@ import msgspec
 from filelock import FileLock
 
 from batchcore import crash, paths
-from batchcore.database import (
+from batchcore.errors import BackendError, Conflict
+from batchcore.record.database import (
     ATTEMPT,
     FAULTS,
     SAVE,
@@ -33,8 +34,7 @@ from batchcore.database import (
     row_values,
     task_rows,
 )
-from batchcore.errors import BackendError, Conflict
-from batchcore.rundir import (
+from batchcore.record.rundir import (
     SCHEMA,
     Header,
     Heading,
@@ -100,7 +100,7 @@ class Record:
     def resume(cls, directory: Path, *, background: bool = False) -> Record:
         """Open an existing run for writing; raises `NotFound`, or `Conflict` where it is held.
 
-        For `background` see `batchcore.rundir.acquire`.
+        For `background` see `batchcore.record.rundir.acquire`.
         """
         heading = read_heading(directory)
         lock = acquire(directory, background=background)

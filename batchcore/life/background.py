@@ -20,7 +20,7 @@ from pathlib import Path
 
 from batchcore.errors import EnvironmentNotReady
 from batchcore.record import Record
-from batchcore.rundir import name_owner
+from batchcore.record.rundir import name_owner
 from batchcore.transfer.files import write_error
 
 LOG = "driver.log"

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from batchcore.backend import Backend, RunContext
 from batchcore.clock import Clock, SystemClock
-from batchcore.drive import Leave, drive_record, late, observers_of, read_manner
 from batchcore.driver import Driver, Policy
+from batchcore.driver.drive import Leave, drive_record, late, observers_of, read_manner
+from batchcore.driver.signals import detaching
 from batchcore.errors import BackendError, Conflict, JobError, UsageError
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets
-from batchcore.follow import Pace, follow
+from batchcore.life.follow import Pace, follow
 from batchcore.plan import Plan
 from batchcore.plugins import Plugins
 from batchcore.record import Header, Heading, Record
-from batchcore.requests import forget_requests
-from batchcore.resume import has_ended, past_start
+from batchcore.record.requests import forget_requests
+from batchcore.record.resume import has_ended, past_start
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
-from batchcore.rundir import is_driven
 from batchcore.settings import CoreSettings, Settings, job_settings, resolve
-from batchcore.signals import detaching
 from batchcore.transfer.remove import remove_tree
 
 
@@ -41,9 +41,9 @@ def go_on(
 
     What failed for good is not tried again. It is driven as it was by the command that began it,
     with the settings and the secrets of this environment. `held` is called once the run is held
-    and can be driven; for `timeout` and `leave` see `batchcore.drive.drive_record`, for
-    `background` `batchcore.rundir.acquire`. Raises `Conflict` where another process drives it,
-    `JobError` for secrets that are not set, and what `drive_record` raises.
+    and can be driven; for `timeout` and `leave` see `batchcore.driver.drive.drive_record`, for
+    `background` `batchcore.record.rundir.acquire`. Raises `Conflict` where another process drives
+    it, `JobError` for secrets that are not set, and what `drive_record` raises.
     """
     plugins = Plugins()
     with closing(Record.resume(run.directory, background=background)) as record:

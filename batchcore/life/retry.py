@@ -9,15 +9,15 @@ from contextlib import closing
 
 from msgspec.structs import replace
 
-from batchcore.drive import Leave, read_manner, save_manner
 from batchcore.driver import Policy
+from batchcore.driver.drive import Leave, read_manner, save_manner
 from batchcore.errors import JobError, NotFound, UsageError, suggest
 from batchcore.events import Observer
 from batchcore.features import unset_secrets
-from batchcore.manage import go_on
+from batchcore.life.manage import go_on
 from batchcore.plan import PlannedTask
 from batchcore.record import Record, TaskRow
-from batchcore.resume import reopen
+from batchcore.record.resume import reopen
 from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
 
@@ -38,9 +38,9 @@ def retry_run(
 
     `patterns` of ids and `reasons` choose as `tasks_to_retry` says, and all other tasks stay as
     they ended. A run that has not ended, as an earlier retry was interrupted perhaps, is driven to
-    its end in any case. Raises what `tasks_to_retry` and `batchcore.manage.go_on` raise; before a
-    task is touched, where the choice is wrong, another process drives the run or a secret is not
-    set.
+    its end in any case. Raises what `tasks_to_retry` and `batchcore.life.manage.go_on` raise;
+    before a task is touched, where the choice is wrong, another process drives the run or a secret
+    is not set.
     """
     with closing(Record.resume(run.directory)) as record, record.errors():
         chosen = reopen_chosen(record, patterns, reasons, environ=os.environ)

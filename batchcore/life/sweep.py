@@ -16,7 +16,7 @@ from batchcore.errors import (
     EnvironmentNotReady,
     SettingsError,
 )
-from batchcore.manage import clean_run
+from batchcore.life.manage import clean_run
 from batchcore.plugins import Plugins
 from batchcore.run import Run
 from batchcore.settings import resolve

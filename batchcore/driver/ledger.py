@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from batchcore import crash, durability, manifest
-from batchcore.announce import Announcer
+from batchcore import crash
 from batchcore.backend import TaskUpdate
 from batchcore.clock import Clock
-from batchcore.finish import Finished
-from batchcore.record import Record, TaskRow
-from batchcore.schedule import next_attempt
+from batchcore.driver.announce import Announcer
+from batchcore.driver.finish import Finished
+from batchcore.driver.schedule import next_attempt
+from batchcore.record import Record, TaskRow, durability, manifest
 from batchcore.states import Budget, FailureReason, TaskState, can_move
 
 

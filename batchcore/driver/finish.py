@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from batchcore import paths
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
+from batchcore.driver.schedule import Ending
 from batchcore.plan import PlannedTask
 from batchcore.record import Record
-from batchcore.schedule import Ending
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import (
     Collected,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from batchcore.rundir import SCHEMA
+from batchcore.record.rundir import SCHEMA
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import write_error
 

@@ -10,7 +10,7 @@ from batchcore.errors import Problem, suggest
 from batchcore.model import Job, Task
 
 if TYPE_CHECKING:
-    from batchcore.plan import PlannedOutput, PlannedTask
+    from batchcore.plan.plan import PlannedOutput, PlannedTask
 
 _HINTED = 20
 _SHOWN = 5

@@ -14,10 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from batchcore.backend import Backend, BackendSpec, Check
-from batchcore.background import hand_over
 from batchcore.clock import Clock, SystemClock
-from batchcore.drive import Leave, drive_record, observers_of, save_manner
 from batchcore.driver import Policy
+from batchcore.driver.drive import Leave, drive_record, observers_of, save_manner
 from batchcore.errors import (
     BatchcoreError,
     Conflict,
@@ -29,15 +28,16 @@ from batchcore.errors import (
 )
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets, unsupported_requests
-from batchcore.follow import follow
-from batchcore.identity import identity_of, place_below, place_in
+from batchcore.life.background import hand_over
+from batchcore.life.follow import follow
+from batchcore.life.identity import identity_of, place_below, place_in
 from batchcore.model import Job
 from batchcore.plan import Plan, plan_job
 from batchcore.plugins import Plugins
 from batchcore.record import Header, Record, read_heading
-from batchcore.resume import past_start, reopen
+from batchcore.record.resume import past_start, reopen
+from batchcore.record.rundir import owner_of
 from batchcore.run import Run
-from batchcore.rundir import owner_of
 from batchcore.settings import Settings, job_settings, resolve
 
 
@@ -212,7 +212,7 @@ def drive(
     Where a process in the background drives it, that is followed to its end, and with
     `submit_only` left alone. `clock` is the
     driver's, default the machine's own. For `submit_only` and `leave` see
-    `batchcore.drive.drive_record`; without `leave` nothing drives the run after Ctrl-C.
+    `batchcore.driver.drive.drive_record`; without `leave` nothing drives the run after Ctrl-C.
     """
     observers = list(observers)
     record = recorded(prepared)

@@ -14,17 +14,17 @@ import msgspec
 from msgspec import Struct
 
 from batchcore import crash
-from batchcore.announce import Announcer
 from batchcore.backend import Backend, RunContext, TaskSubmission, TaskUpdate
 from batchcore.clock import Clock, SystemClock
+from batchcore.driver.announce import Announcer
+from batchcore.driver.finish import Gather, Gatherer, finish
+from batchcore.driver.ledger import Ledger
+from batchcore.driver.schedule import Schedule, backoff, may_retry
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Observers
-from batchcore.finish import Gather, Gatherer, finish
-from batchcore.ledger import Ledger
 from batchcore.patience import Patience
 from batchcore.record import Record, TaskRow
-from batchcore.requests import take_requests
-from batchcore.schedule import Schedule, backoff, may_retry
+from batchcore.record.requests import take_requests
 from batchcore.states import Budget, TaskState
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import keep_copy, local_path, stage, still_staged

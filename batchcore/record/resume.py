@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from batchcore import durability, manifest
 from batchcore.errors import BackendError, NotFound
-from batchcore.record import Record, TaskRow
-from batchcore.requests import forget_requests
+from batchcore.record import durability, manifest
+from batchcore.record.record import Record, TaskRow
+from batchcore.record.requests import forget_requests
 from batchcore.states import TaskState
 from batchcore.transfer.collect import Collected
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from batchcore.driver import Driver
+from batchcore.driver.driver import Driver
 
 _STDERR = 2
 _LEAVING = b"\nLeaving after the current step; press Ctrl-C again to leave at once.\n"

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from batchcore.backend import Backend, BackendSpec, RunContext
 from batchcore.errors import BackendError, Conflict, NotFound, SettingsError, UsageError
-from batchcore.manage import open_backend, settings_of
+from batchcore.life.manage import open_backend, settings_of
+from batchcore.life.start import Options
 from batchcore.names import check_task_id
 from batchcore.paths import safe_path
 from batchcore.plugins import Plugins
 from batchcore.record import Header, Record, read_heading
+from batchcore.record.rundir import header_of, is_driven
 from batchcore.run import Run
-from batchcore.rundir import header_of, is_driven
 from batchcore.settings import Settings, resolve
-from batchcore.start import Options
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import record_url
 from batchcore.transfer.stores import Absent, Altered, get, look, not_as_told, opened

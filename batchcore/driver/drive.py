@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from batchcore.backend import Backend
 from batchcore.clock import Clock, SystemClock
-from batchcore.driver import Driver, Policy
+from batchcore.driver.driver import Driver, Policy
+from batchcore.driver.signals import detaching
 from batchcore.errors import BatchcoreError, Detached, WaitTimeout
 from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
 from batchcore.plugins import Plugins
 from batchcore.record import Record
-from batchcore.resume import reopen
-from batchcore.signals import detaching
+from batchcore.record.resume import reopen
 
 _LATE = -1
 _MANNER = "manner"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from batchcore.clock import Clock
 from batchcore.events import Observers, RunEnded, RunStarted, TaskChanged, Tick
 from batchcore.record import Record, TaskRow
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
-from batchcore.rundir import is_driven
 from batchcore.states import TaskState
 
 _SOON = 0.5

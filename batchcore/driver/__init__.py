@@ -1,0 +1,13 @@
+"""The one loop, from a plan to the end of all its tasks, and what it needs on the way."""
+
+from __future__ import annotations
+
+from batchcore.driver.driver import (
+    Driver,
+    Policy,
+)
+
+__all__ = [
+    "Driver",
+    "Policy",
+]
