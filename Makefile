@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BACKEND = local-process
 ARGS =
+SEEDS = 50
+SEED =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench parity format clean
+.PHONY: help demo test chaos lint types bench parity faults format clean
 
 py := $(VENV)/bin/python
 projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml \
@@ -45,7 +47,15 @@ test: $(VENV)/.dev-installed  ## set up everything and run the tests; ARGS="-k n
 	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
 	@$(py) tools/azurite.py || true
 	@$(py) tools/slurm.py || true
+	@$(py) tools/faketime.py || true
 	@$(py) -m pytest $(ARGS)
+
+# A seed's faults come by the clock: one that goes wrong on a busy machine may go right here.
+chaos: $(VENV)/.dev-installed  ## break runs by chance: SEEDS=50 BACKEND=local-docker; SEED=17 one
+	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
+	@$(py) tools/azurite.py || true
+	@CHAOS_BACKEND=$(BACKEND:-emulated=) CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) \
+		$(py) -m pytest tests/chaos -q --tb=short -k no_seed $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## check style and formatting
 	@$(py) -m ruff check .
@@ -60,6 +70,12 @@ bench: $(VENV)/.dev-installed  ## measure; ARGS="--only planning" measures one t
 
 parity: $(VENV)/.dev-installed  ## hold every backend to the contract and write docs/parity.md
 	@$(py) tools/parity.py
+
+faults: $(VENV)/.dev-installed  ## run the tests of every fault in docs/guarantees.md and tell how they went
+	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
+	@$(py) tools/azurite.py || true
+	@$(py) tools/faketime.py || true
+	@$(py) tools/faults.py
 
 format: $(VENV)/.dev-installed  ## rewrite the files in the project's style
 	@$(py) -m ruff check --fix .

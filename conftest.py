@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import docker
@@ -50,9 +51,13 @@ def _docker_problem() -> str | None:
 
 
 def pytest_configure() -> None:
-    """Let children end by Ctrl-C, though whoever runs the tests in the background ignores it."""
+    """Prepare this process: for Ctrl-C in children, and for drawn examples."""
+    # Whoever runs the tests in the background may ignore it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A busy machine is no failure.
+    settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("here")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -51,9 +51,12 @@ def _open_tasks(run: Run, task_ids: tuple[str, ...]) -> list[TaskResult]:
 
 def _announcement(run: Run, tasks: list[TaskResult]) -> str:
     waiting = sum(task.state in _WAITING for task in tasks)
+    over = sum(task.state is TaskState.FINALIZING for task in tasks)
+    stopping = len(tasks) - over
     return (
-        f"{plural(len(tasks), 'task')} of {run.id} will stop: "
-        f"{len(tasks) - waiting} running, {waiting} waiting"
+        f"{plural(stopping, 'task')} of {run.id} will stop: "
+        f"{stopping - waiting} running, {waiting} waiting"
+        + (f"; {plural(over, 'more task')} ended and not yet collected" if over else "")
     )
 
 

@@ -15,6 +15,7 @@ from batchcore.cli.live import PlainDisplay, display
 from batchcore.cli.progress import Display, Progress, Titles
 from batchcore.cli.screen import Screen
 from batchcore.cli.session import Session
+from batchcore.cli.watch import driver_of
 from batchcore.cli.wishes import Wishes
 from batchcore.jobfile import dump_job
 from batchcore.life.start import Prepared, drive, prepare, submit
@@ -61,15 +62,16 @@ def exit_code(state: str) -> int:
 
 def _submit(session: Session, prepared: Prepared, titles: Titles, wishes: Wishes) -> None:
     """Submit a job and print what names its run: the data that a script goes on with."""
-    remote = prepared.spec.remote
-    if remote:
+    if prepared.spec.remote:
         run, _ = _drive(session, prepared, titles, wishes, submit_only=True)
-        pid, text = None, at_service(prepared.spec.name)
+        driver = driver_of(run.report(states=()))
+        pid = driver.pid if driver else None
     else:
         if not wishes.quiet:
             _show_notes(PlainDisplay(session.err), prepared, quiet=False)
         pid = submit(prepared)
-        run, text = Run.load(prepared.directory), in_background(pid)
+        run = Run.load(prepared.directory)
+    text = at_service(prepared.spec.name) if pid is None else in_background(pid)
     report = run.report(states=())
     if report.state != "running":
         close(session, run.report(), None, titles.run, quiet=wishes.quiet, again="")
@@ -105,8 +107,13 @@ def _drive(
             shown, titles, session.clock, quiet=wishes.quiet, verbose=wishes.verbose
         )
         _show_notes(shown, prepared, quiet=wishes.quiet)
-        leave = Leaving(titles.run, remote=prepared.spec.remote)
-        run = drive(prepared, [progress], submit_only=submit_only, leave=leave)
+        run = drive(
+            prepared,
+            [progress],
+            submit_only=submit_only,
+            leave=Leaving(titles.run, remote=prepared.spec.remote),
+            on_interrupt="detach" if submit_only else prepared.settings.core.on_interrupt,
+        )
         return run, progress.seconds
 
 

@@ -38,7 +38,12 @@ def run_options(function: Function) -> Function:
     detach = click.option(
         "-d", "--detach", is_flag=True, help="Submit, print the run's id, and leave."
     )
-    return submit_options(detach(function))
+    on_interrupt = click.option(
+        "--on-interrupt",
+        type=click.Choice(["detach", "cancel"]),
+        help="What Ctrl-C does: the run goes on, or its tasks stop.",
+    )
+    return submit_options(detach(on_interrupt(function)))
 
 
 def submit_options(function: Function) -> Function:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from batchcore.cli.execute import near, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
+from batchcore.cli.wishes import refuse_empty
 from batchcore.errors import UsageError
 from batchcore.replay import Ready, Replay, Wanted, open_shell, replay_task
 from batchcore.report.data import json_text
@@ -25,7 +25,7 @@ _DIFFERENT = 3
 @click.command(epilog="Example:  batchcore replay sum-of-powers-7f3a --task seed-1")
 @click.argument("run", metavar="RUN")
 @click.option("--task", metavar="ID", required=True, help="The task to run again.")
-@click.option("-b", "--backend", metavar="NAME", default="", help="Where it runs.")
+@click.option("-b", "--backend", metavar="NAME", help="Where it runs.")
 @click.option("--set", "items", metavar="KEY=VALUE", multiple=True, help="Set a backend's option.")
 @click.option("--dir", "directory", metavar="DIR", help="The run directory of the replay.")
 @click.option("--shell", is_flag=True, help="Open a shell in its place; the command waits.")
@@ -40,7 +40,7 @@ def replay(
     *,
     run: str,
     task: str,
-    backend: str,
+    backend: str | None,
     items: tuple[str, ...],
     directory: str | None,
     shell: bool,
@@ -56,11 +56,12 @@ def replay(
     With --shell all is prepared, and a shell is opened there on this terminal. What it leaves is
     deleted when it ends.
     """
+    refuse_empty({"backend": backend, "directory": directory, "runs": runs})
     found = find_run(run, runs)
     wanted = Wanted(
         run=found,
         task=task,
-        backend=backend,
+        backend=backend or "",
         directory=None if directory is None else Path(directory),
         items=items,
     )
@@ -80,7 +81,8 @@ def _open_shell(session: Session, wanted: Wanted) -> None:
         raise UsageError("--shell needs a terminal", hint="type it at one, or leave out --shell")
 
     def announce(ready: Ready) -> None:
-        _show_notes(session, ready.notes)
+        for note in ready.notes:
+            session.err.line(f"note: {printable(note)}", "note")
         plan = ready.prepared.plan
         place = f"{wanted.task} of {wanted.run.id} on {ready.prepared.spec.name}"
         session.err.line(f"{place}; what is written here is deleted at the end")
@@ -89,14 +91,7 @@ def _open_shell(session: Session, wanted: Wanted) -> None:
     open_shell(wanted, announce)
 
 
-def _show_notes(session: Session, notes: Sequence[str]) -> None:
-    for note in notes:
-        session.err.line(f"note: {printable(note)}", "note")
-
-
 def _show(session: Session, done: Replay, *, quiet: bool) -> None:
-    if not quiet:
-        _show_notes(session, done.notes)
     if session.wants_json:
         data = msgspec.structs.asdict(done)
         session.out.json(json_text(data.pop("schema"), {"same": done.same, **data}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ class Wishes(Struct, frozen=True, kw_only=True):
 def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
     """Return the values of `run_options`; `same_command` is the line that goes on.
 
-    Raises `UsageError` for an option with nothing in it, as an unset variable of a shell leaves.
+    Raises `UsageError` for options that contradict each other, or have nothing in them.
     """
-    for name, option in _WITH_A_NAME.items():
-        if given[name] == "":
-            raise UsageError(f"{option} is empty", hint=f"name something, or leave {option} out")
+    refuse_empty(given)
+    if given["detach"] and given.get("on_interrupt"):
+        raise UsageError(
+            "--detach and --on-interrupt contradict each other: there is nothing to interrupt",
+            hint="keep one of them",
+        )
     options = Options(
         backend=given["backend"] or "",
         directory=_path(given["directory"]),
@@ -47,6 +51,7 @@ def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
         fresh=given["fresh"],
         config=_path(given["config"]),
         no_config=given["no_config"],
+        on_interrupt=given.get("on_interrupt"),
         same_command=same_command,
     )
     return Wishes(
@@ -56,6 +61,13 @@ def wishes_of(given: dict[str, Any], same_command: str) -> Wishes:
         quiet=given["quiet"],
         verbose=given["verbose"],
     )
+
+
+def refuse_empty(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for an option with nothing in it, as an unset variable leaves one."""
+    for name, option in _WITH_A_NAME.items():
+        if given.get(name) == "":
+            raise UsageError(f"{option} is empty", hint=f"name something, or leave {option} out")
 
 
 def _path(text: str | None) -> Path | None:

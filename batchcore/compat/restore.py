@@ -76,11 +76,12 @@ def adopt(directory: Path, header: Header, backend: Backend) -> None:
     """
     with tempfile.TemporaryDirectory() as nothing:  # what a local backend would find here
         context = RunContext(run_id=header.run_id, plan=header.plan, directory=Path(nothing))
-        if not backend.poll(context, "", 0).updates:
+        updates = backend.poll(context, "", 0).updates
+        if not updates:
             raise NotFound(
                 f"nothing is known here of the job {header.job.name!r}",
                 hint="call run() first; or it has been deleted; a local backend knows its jobs "
                 "in their BATCH_DIRECTORY alone",
                 where=header.run_id,
             )
-    rebuild(directory, header)
+    rebuild(directory, header, updates=updates)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from batchcore.driver.driver import (
+    CANCEL_SECONDS,
     Driver,
     Policy,
+    patience_to_cancel,
 )
 
 __all__ = [
+    "CANCEL_SECONDS",
     "Driver",
     "Policy",
+    "patience_to_cancel",
 ]

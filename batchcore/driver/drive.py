@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,15 +14,20 @@ from msgspec import Struct
 
 from batchcore.backend import Backend
 from batchcore.clock import Clock, SystemClock
-from batchcore.driver.driver import Driver, Policy
-from batchcore.driver.signals import detaching
+from batchcore.driver.driver import Driver, Policy, patience_to_cancel
+from batchcore.driver.signals import CANCELING, at_signals
 from batchcore.errors import BatchcoreError, Detached, WaitTimeout
 from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
+from batchcore.life.follow import follow
 from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.record.resume import reopen
+from batchcore.record.rundir import is_driven
+from batchcore.run import Run
+from batchcore.settings import OnInterrupt
 
-_LATE = -1
+LATE = -1
+"""The exit code of a `Detached` that no signal has caused, but a time that is over."""
 _MANNER = "manner"
 
 
@@ -81,25 +86,65 @@ def drive_record(
     submit_only: bool = False,
     timeout: float | None = None,
     leave: Leave | None = None,
+    on_interrupt: OnInterrupt = "detach",
 ) -> None:
     """Drive a run to its end, and close its record and its backend, also where that fails.
 
-    With `submit_only` until all is submitted that can be now. Raises `Detached` after a signal
-    and `WaitTimeout` after `timeout` seconds, or what `leave` makes of these; and what the
-    backend raises. In all cases the run can be gone on with.
+    With `submit_only` until all is submitted that can be now. Where `on_interrupt` says so, a
+    signal cancels all tasks, and their end is waited for. Raises `Detached` after a signal, here
+    where that took too long, and `WaitTimeout` after `timeout` seconds, or what `leave` makes of
+    these; and what the backend raises. In all cases the run can be gone on with.
     """
     driver = Driver(record, backend, policy=policy, observers=observers, clock=clock)
     if timeout is not None:
         observers.add(UntilLate(clock or SystemClock(), timeout, driver.detach))
-    with detaching(driver), closing(record):
+    with _signals_of(driver, on_interrupt), closing(record):
         try:
             with closing(backend):
                 _drive(driver, record, observers, submit_only=submit_only)
         except Detached as exc:
             error: BatchcoreError = exc
-            if exc.signal_exit == _LATE:
+            if exc.signal_exit == LATE:
                 error = late(timeout or 0, record.directory)
             raise leave(error, record) if leave else error from None
+
+
+def follow_driver(
+    run: Run, observers: Observers, clock: Clock, on_interrupt: OnInterrupt = "detach"
+) -> None:
+    """Tell what the process that drives a run does, until it has gone.
+
+    A signal asks it to cancel all tasks where `on_interrupt` says so, and raises
+    `KeyboardInterrupt` where not, as the next one does. Raises `Detached` where canceling took
+    too long.
+    """
+    if on_interrupt == "detach":
+        follow(run, observers, clock)
+        return
+    patience = patience_to_cancel(run.plan)
+    codes: list[int] = []
+
+    def interrupt(exit_code: int) -> None:
+        codes.append(exit_code)
+        raise KeyboardInterrupt
+
+    def cancel() -> float:
+        run.cancel()
+        return clock.monotonic() + patience
+
+    with at_signals(interrupt, CANCELING):
+        follow(run, observers, clock, interrupted=cancel)
+    if codes and not run.has_ended and is_driven(run.directory):
+        raise Detached(
+            f"Detached. The tasks were asked to stop, and have not within {patience:.0f} s.",
+            signal_exit=codes[0],
+        )
+
+
+def _signals_of(driver: Driver, on_interrupt: OnInterrupt) -> AbstractContextManager[None]:
+    if on_interrupt == "cancel":
+        return at_signals(driver.cancel, CANCELING)
+    return at_signals(driver.detach)
 
 
 def _drive(driver: Driver, record: Record, observers: Observers, *, submit_only: bool) -> None:
@@ -134,7 +179,7 @@ class UntilLate:
     def __call__(self, _event: Event) -> None:
         """Look at the clock."""
         if self._clock.monotonic() >= self._deadline:
-            self._leave(_LATE)
+            self._leave(LATE)
 
 
 def observers_of(

@@ -8,7 +8,7 @@ the same numbers, and the backend adopts them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -23,14 +23,17 @@ from batchcore.driver.schedule import Schedule, backoff, may_retry
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Observers
 from batchcore.patience import Patience
+from batchcore.plan import Plan
 from batchcore.record import Record, TaskRow
-from batchcore.record.requests import take_requests
+from batchcore.record.requests import CancelRequest, take_requests
 from batchcore.states import Budget, TaskState
 from batchcore.transfer.files import FileRecord
 from batchcore.transfer.stage import keep_copy, local_path, stage, still_staged
 
 _TICK = 1.0
 _SLOWEST_TICK = 15.0
+CANCEL_SECONDS = 120.0
+"""How long a canceled run is driven, its longest grace time aside, before it is left."""
 _IN_FLIGHT = frozenset(
     {
         TaskState.QUEUED,
@@ -40,6 +43,11 @@ _IN_FLIGHT = frozenset(
         TaskState.UNKNOWN,
     }
 )
+
+
+def patience_to_cancel(plan: Plan) -> float:
+    """Return how many seconds the tasks of a plan have to end once they are canceled."""
+    return CANCEL_SECONDS + max((task.grace for task in plan.tasks), default=0.0)
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -74,6 +82,8 @@ class Driver:
         self._cursor = ""
         self._stopping = False
         self._detach = 0
+        self._asked: list[CancelRequest] = []
+        self._until: tuple[float, int] | None = None
         self._announcer = Announcer(observers or Observers(), self._clock, record.header)
         self._patience = Patience(self._clock, self._chance, self._before_pause)
         self._context = RunContext(
@@ -86,6 +96,15 @@ class Driver:
     def detach(self, exit_code: int) -> None:
         """Leave the run at the next tick; safe to call from a signal handler."""
         self._detach = exit_code
+
+    def cancel(self, exit_code: int) -> None:
+        """Cancel every task at the next tick; safe to call from a signal handler.
+
+        What has not ended after `patience_to_cancel` is left as by `detach`.
+        """
+        patience = patience_to_cancel(self._context.plan)
+        self._until = self._clock.monotonic() + patience, exit_code
+        self._asked.append(CancelRequest())
 
     def run(self) -> str:
         """Drive until every task has ended; return ``succeeded``, ``failed`` or ``canceled``.
@@ -121,7 +140,7 @@ class Driver:
         Starts nothing new; other tasks stay as they are for the next command.
         """
         with self._record.errors():
-            self._begin()
+            self._begin(task_ids, last=True)
             wanted = set(task_ids or self._rows)
             self._in_flight = [task_id for task_id in self._in_flight if task_id in wanted]
             self._handle_requests()
@@ -136,15 +155,25 @@ class Driver:
             if all(row.state.final for row in self._rows.values()):
                 self._end()
 
-    def _begin(self) -> None:
+    def _begin(self, task_ids: Sequence[str] = (), *, last: bool = False) -> None:
         self._ledger = Ledger(self._record, self._announcer, self._clock)
         self._rows = self._ledger.rows
+        self._is_attached = self._record.is_attached
+        if self._is_attached:
+            self._take_up(task_ids or list(self._rows), last=last)
         self._schedule = Schedule(self._tasks.values(), self._rows)
-        in_flight = [row.id for row in self._rows.values() if row.state in _IN_FLIGHT]
+        in_flight = [row.id for row in self._rows.values() if _is_submitted(row)]
         self._in_flight = self._schedule.drop(in_flight)
         failed = any(row.state is TaskState.FAILED for row in self._rows.values())
         self._stopping = self._policy.fail_fast and failed
         self._announcer.started(self._rows)
+
+    def _take_up(self, task_ids: Sequence[str], *, last: bool) -> None:
+        """Ask what the backend has of tasks that another machine may have submitted."""
+        pending = [t for t in task_ids if self._rows[t].state is TaskState.PENDING]
+        if pending:
+            found = self._patience.repeat(lambda: self._backend.poll(self._context, "", 0))
+            self._ledger.take_up(pending, found.updates, last=last)
 
     def _stage(self) -> None:
         """Bring the resources of every task that has not ended into the store."""
@@ -201,7 +230,7 @@ class Driver:
         self._handle_requests()
         limit = self._policy.max_parallel or len(self._tasks)
         room = limit - len(self._active)
-        ready = [] if self._stopping else self._schedule.take(self._clock.now(), room)
+        ready = [] if self._stopping else self._schedule.take(self._clock.monotonic(), room)
         if ready:
             self._ledger.queue(ready)
             crash.reach("submit.recorded")
@@ -222,7 +251,7 @@ class Driver:
         wait = tick * (0.8 + 0.4 * self._chance.random())
         due = self._schedule.next_time()
         if due is not None:
-            wait = max(0.0, min(wait, due - self._clock.now()))
+            wait = max(0.0, min(wait, due - self._clock.monotonic()))
         if not self._active:
             self._announcer.tick()
             self._clock.sleep(wait)
@@ -274,7 +303,7 @@ class Driver:
         else:
             self._ledger.try_again(row, old, finished, budget)
             wait = backoff(row, budget, self._chance.random())
-            self._schedule.put_back(row.id, self._clock.now() + wait)
+            self._schedule.put_back(row.id, self._clock.monotonic() + wait)
 
     def _after_end(self, row: TaskRow) -> None:
         if row.state is TaskState.FAILED and self._policy.fail_fast:
@@ -291,15 +320,20 @@ class Driver:
             pending += self._schedule.ended(blocked)
 
     def _handle_requests(self) -> None:
-        """Act on what other processes ask of this run."""
-        for request in take_requests(self._record.directory):
+        """Act on what is asked of this run, here and by other processes."""
+        for request in self._requests():
             wanted = [t for t in (request.task_ids or self._rows) if t in self._rows]
             rows = [self._rows[t] for t in wanted if not self._rows[t].state.final]
             self._ledger.flag_canceling(rows)
             self._cancel_unsent([row.id for row in rows])
-            running = [row.id for row in rows if row.id in self._active]
+            running = [r.id for r in rows if r.id in self._active or self._is_attached]
             if running:
                 self._cancel_on_backend(running)
+
+    def _requests(self) -> Iterator[CancelRequest]:
+        while self._asked:
+            yield self._asked.pop()
+        yield from take_requests(self._record.directory)
 
     def _cancel_on_backend(self, task_ids: Sequence[str]) -> None:
         if task_ids:
@@ -329,6 +363,8 @@ class Driver:
 
     def _leave_if_asked(self) -> None:
         """Raise `Detached` after `detach`; may be called in several threads."""
+        if self._until and self._clock.monotonic() >= self._until[0]:
+            self._detach = self._until[1]
         if not self._detach:
             return
         running = len(self._active)
@@ -341,3 +377,8 @@ class Driver:
     def _before_pause(self, error: BackendError, seconds: float) -> None:
         self._announcer.note(f"{error.reason}; trying again in {seconds:.0f} s")
         self._leave_if_asked()
+
+
+def _is_submitted(row: TaskRow) -> bool:
+    """Return whether a backend may have the attempt; one after an interruption waits first."""
+    return row.state in _IN_FLIGHT and row.submitted_at is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from batchcore import crash
 from batchcore.backend import TaskUpdate
 from batchcore.clock import Clock
@@ -12,6 +14,7 @@ from batchcore.driver.finish import Finished
 from batchcore.driver.schedule import next_attempt
 from batchcore.record import Record, TaskRow, durability, manifest
 from batchcore.states import Budget, FailureReason, TaskState, can_move
+from batchcore.transfer.collect import withdraw
 
 
 class Ledger:
@@ -24,6 +27,15 @@ class Ledger:
         self._announcer = announcer
         self._clock = clock
         self.rows = {row.id: row for row in record.rows()}
+
+    def take_up(
+        self, task_ids: Iterable[str], updates: Iterable[TaskUpdate], *, last: bool
+    ) -> None:
+        """Write down which of these tasks a backend has already; see `taken_up`."""
+        rows = [self.rows[task_id] for task_id in task_ids]
+        taken = taken_up(rows, updates, self._clock.now(), last=last)
+        self.rows |= {row.id: row for row in taken}
+        self._record.save(taken)
 
     def queue(self, task_ids: Iterable[str]) -> None:
         """Write down that these tasks are about to be submitted; a pending one gets its attempt."""
@@ -99,14 +111,14 @@ class Ledger:
         row.reason = FailureReason.DEPENDENCY
         row.detail = f"it waits for {cause!r}, which {self.rows[cause].state}"
         self._end_unstarted(row, TaskState.FAILED)
-        self._record.save_unstarted([row])
+        self._save_unstarted([row])
 
     def cancel(self, rows: Sequence[TaskRow], why: str) -> None:
         """End tasks that no attempt of this command has been made for."""
         for row in rows:
             row.detail = why
             self._end_unstarted(row, TaskState.CANCELED)
-        self._record.save_unstarted(rows)
+        self._save_unstarted(rows)
 
     def flag_canceling(self, rows: Sequence[TaskRow]) -> None:
         """Write down that somebody wants these tasks to stop."""
@@ -152,3 +164,43 @@ class Ledger:
         old, row.state = row.state, state
         row.ended_at = self._clock.now()
         self._announcer.changed(row, state, old)
+
+    def _save_unstarted(self, rows: Sequence[TaskRow]) -> None:
+        """Write these ends down; files of earlier attempts would pass for what they left."""
+        for row in rows:
+            withdraw(self._record.outputs_of(row.id), self._record.outputs_directory)
+        self._record.save_unstarted(rows)
+
+
+def taken_up(
+    rows: Iterable[TaskRow], updates: Iterable[TaskUpdate], now: float, *, last: bool = False
+) -> list[TaskRow]:
+    """Return, of these rows, the pending ones that a backend has attempts of, as it says they are.
+
+    Each is in the next attempt that the backend knows, so that all are judged one after the other,
+    or in the `last`. One that has ended there is `finalizing`: nobody has looked at its end yet.
+    """
+    known: dict[str, dict[int, TaskUpdate]] = {}
+    for update in updates:
+        known.setdefault(update.task_id, {})[update.attempt] = update
+    choose = max if last else min
+    taken = []
+    for row in rows:
+        attempts = [number for number in known.get(row.id, ()) if number > row.attempt]
+        if row.state is TaskState.PENDING and attempts:
+            taken.append(_as_told(row, known[row.id][choose(attempts)], now))
+    return taken
+
+
+def _as_told(row: TaskRow, update: TaskUpdate, now: float) -> TaskRow:
+    has_ended = update.state.final
+    return replace(
+        row,
+        state=TaskState.FINALIZING if has_ended else update.state,
+        attempt=update.attempt,
+        detail="it has ended, and is not collected yet" if has_ended else update.detail,
+        node=update.node,
+        submitted_at=now,
+        started_at=update.started_at,
+        ended_at=update.ended_at if has_ended else None,
+    )

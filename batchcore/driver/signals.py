@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from batchcore.driver.driver import Driver
-
 _STDERR = 2
-_LEAVING = b"\nLeaving after the current step; press Ctrl-C again to leave at once.\n"
+_AGAIN = "press Ctrl-C again to leave at once."
+LEAVING = f"Leaving after the current step; {_AGAIN}"
+CANCELING = f"Canceling the tasks of the run; {_AGAIN}"
 
 
 @contextmanager
-def detaching(driver: Driver) -> Iterator[None]:
-    """Let the first Ctrl-C or TERM detach, and the second end the process at once.
+def at_signals(act: Callable[[int], None], text: str = LEAVING) -> Iterator[None]:
+    """Call `act` at the first Ctrl-C or TERM, with the exit code for it; leave at the second.
 
-    A closed terminal detaches too, and is often told twice, by the shell and by the system; where
-    it is ignored, as after ``nohup``, it still is.
+    A person at a terminal is told the text. Leaving at once is `KeyboardInterrupt`. A closed
+    terminal counts too, and is often told twice, by the shell and by the system; where it is
+    ignored, as after ``nohup``, it still is.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,9 +39,10 @@ def detaching(driver: Driver) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        driver.detach(exits[signal.Signals(number)])
         if number == signal.SIGINT and os.isatty(_STDERR):
-            os.write(_STDERR, _LEAVING)  # a print could be what the signal has interrupted
+            # A print could be what the signal has interrupted.
+            os.write(_STDERR, f"\n{text}\n".encode())
+        act(exits[signal.Signals(number)])
 
     before: dict[signal.Signals, Callable[..., Any] | int | None] = {
         number: signal.signal(number, handle) for number in exits

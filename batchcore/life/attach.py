@@ -9,11 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from batchcore.backend import Backend, BackendSpec, RunContext
+from batchcore.backend import Backend, BackendSpec, RunContext, TaskUpdate
+from batchcore.clock import SystemClock
+from batchcore.driver.ledger import taken_up
 from batchcore.errors import BackendError, Conflict, NotFound, SettingsError, UsageError
-from batchcore.life.manage import open_backend, settings_of
+from batchcore.life.manage import settings_of
 from batchcore.life.start import Options
 from batchcore.names import check_task_id
 from batchcore.paths import safe_path
@@ -27,6 +30,8 @@ from batchcore.transfer.stage import record_url
 from batchcore.transfer.stores import Absent, Altered, get, look, not_as_told, opened
 
 _HINT = "give the URL that `batchcore status RUN --json` prints as its store"
+Updates = Sequence[TaskUpdate]
+
 _RUN_ID = re.compile(r"[a-z0-9-]{1,63}")
 
 
@@ -41,59 +46,54 @@ def attach(
 
     `url` is the run's `RunReport.store`. `backend` opens it, default the one backend whose stores
     have such URLs; `settings` are ``key=value`` options of that backend. `directory` is the run
-    directory, default ``.batchcore/<run id>``. Nothing is known then of any task; `Run.wait`
-    adopts what the backend has of them and starts what nobody has started. Where the directory
-    has that run already, it stays as it is. Raises `UsageError` for what is no such URL,
-    `NotFound` where there is no run, `Conflict` where the directory has another one,
-    `EnvironmentNotReady` for a run of another version of batchcore, `SettingsError` where the
-    settings here lead to another store, and `BackendError` for a copy that is damaged, or
-    (transient) where the store did not answer.
+    directory, default ``.batchcore/<run id>``. The tasks are as the backend's service says, and
+    one that has ended there is `finalizing`; `Run.wait` collects it, waits for what runs and
+    starts what nobody has started. Where the directory has that run already, what is known of it
+    stays. Raises `UsageError` for what is no such URL, `NotFound` where there is no run,
+    `Conflict` where the directory has another one, `EnvironmentNotReady` for a run of another
+    version of batchcore, `SettingsError` where the settings here lead to another store, and
+    `BackendError` for a copy that is damaged, or (transient) where the service did not answer;
+    nothing is made then.
     """
     place = None if directory is None else Path(directory)
-    return attach_run(url, Options(backend=backend, directory=place, items=tuple(settings)))
+    return attach_run(url, Options(backend=backend, directory=place, items=tuple(settings))).run
 
 
-def attach_run(url: str, options: Options, plugins: Plugins | None = None) -> Run:
+class Attached(Struct, frozen=True):
+    """A run that was taken up; a service has `known` of its tasks, None where there is none."""
+
+    run: Run
+    known: int | None
+
+
+def attach_run(url: str, options: Options, plugins: Plugins | None = None) -> Attached:
     """Do what `attach` does, with the files of settings and the place that `options` name."""
     plugins = plugins or Plugins()
     wanted = _store_url(url)
     settings = _settings(wanted, options, plugins)
+    _require_scheme(plugins.spec(settings.core.backend), wanted)
     with closing(plugins.create(settings.core.backend, settings.backend)) as backend:
         header = _settled_here(_fetched(backend, wanted), options)
     place = options.directory or Path(settings.core.runs) / header.run_id
     directory = place.absolute()
-    if not _is_driven_here(directory, header):
-        store = _store_of(header, directory, plugins)
-        if store.rstrip("/") != wanted:
-            raise SettingsError(
-                f"by the settings here the store of {header.run_id} is {store}, not {wanted}",
-                hint="give the settings of the machine that began it, with --set or --config",
-                where=f"backend {header.backend}",
-            )
-        rebuild(directory, header, store)
-    return Run.load(directory)
+    driven = _is_driven_here(directory, header)
+    store, updates = _asked(header, directory, wanted, plugins)
+    if not driven:
+        rebuild(directory, header, store, updates or ())
+    known = None if updates is None else len({update.task_id for update in updates})
+    return Attached(Run.load(directory), known)
 
 
-def known_tasks(run: Run, plugins: Plugins | None = None) -> int | None:
-    """Return how many of a run's tasks the service has; None where no service would know.
+def rebuild(directory: Path, header: Header, store: str = "", updates: Updates = ()) -> None:
+    """Make the record of a run that another machine has begun.
 
-    Raises `BackendError` (transient) where it did not answer.
-    """
-    plugins = plugins or Plugins()
-    if not plugins.spec(run.heading.backend).remote:
-        return None
-    with open_backend(run, plugins) as backend:
-        context = RunContext(run_id=run.id, plan=run.plan, directory=run.directory)
-        return len({update.task_id for update in backend.poll(context, "", 0).updates})
-
-
-def rebuild(directory: Path, header: Header, store: str = "") -> None:
-    """Make the record of a run that another machine has begun, with every task pending.
-
-    `store` is the URL of the store that has the copy, where one is known. The driver submits all
-    tasks, and the backend adopts those that it knows. Raises what `Record.create` raises.
+    `store` is the URL of the store that has the copy, where one is known, and `updates` what the
+    backend says of its attempts; all other tasks are pending, and the driver asks for them again.
+    Raises what `Record.create` raises.
     """
     with closing(Record.create(directory, header)) as record, record.errors():
+        record.save_attached()
+        record.save(taken_up(record.rows(), updates, SystemClock().now()))
         # Resources are staged before anything is submitted, and their files are elsewhere.
         files = [file for task in header.plan.tasks for file in task.files]
         record.save_staged({f.key: FileRecord(f.size or 0, f.digest or "") for f in files})
@@ -121,6 +121,18 @@ def _settings(url: str, options: Options, plugins: Plugins) -> Settings:
         items=options.items,
         config=options.config,
         no_config=options.no_config,
+    )
+
+
+def _require_scheme(spec: BackendSpec, url: str) -> None:
+    """Refuse a backend whose stores are elsewhere; what one that declares none has is not known."""
+    scheme = url.partition("://")[0]
+    if scheme in spec.schemes or (spec.remote and not spec.schemes):
+        return
+    raise UsageError(
+        f"{spec.name} has no stores at {scheme}:// URLs",
+        hint="leave out --backend, or name the one that began the run",
+        where=url,
     )
 
 
@@ -205,10 +217,24 @@ def _is_driven_here(directory: Path, header: Header) -> bool:
     return is_driven(directory)
 
 
-def _store_of(header: Header, directory: Path, plugins: Plugins) -> str:
-    """Return where the commands that come will look for the run's files."""
+def _asked(
+    header: Header, directory: Path, wanted: str, plugins: Plugins
+) -> tuple[str, Updates | None]:
+    """Return where the commands that come will look for the run's files, and what has become of it.
+
+    That is None where there is no service that knows. Raises `SettingsError` where it is another
+    place than the wanted one.
+    """
     settings = settings_of(header, header.plan, plugins)
     with closing(plugins.create(header.backend, settings.backend)) as backend:
-        return backend.store(
-            RunContext(run_id=header.run_id, plan=header.plan, directory=directory)
-        )
+        context = RunContext(run_id=header.run_id, plan=header.plan, directory=directory)
+        store = backend.store(context)
+        if store.rstrip("/") != wanted:
+            raise SettingsError(
+                f"by the settings here the store of {header.run_id} is {store}, not {wanted}",
+                hint="give the settings of the machine that began it, with --set or --config",
+                where=f"backend {header.backend}",
+            )
+        if not plugins.spec(header.backend).remote:
+            return store, None
+        return store, backend.poll(replace(context, store=store), "", 0).updates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from batchcore.clock import Clock
 from batchcore.events import Observers, RunEnded, RunStarted, TaskChanged, Tick
@@ -16,16 +16,30 @@ _LATER = 5.0
 _SHARE = 9.0  # a look at a run of very many tasks may cost a tenth of the time
 
 
-def follow(run: Run, observers: Observers, clock: Clock, until: float | None = None) -> None:
-    """Tell what a driver does until it has gone, or until a time of the clock that only grows."""
+def follow(
+    run: Run,
+    observers: Observers,
+    clock: Clock,
+    until: float | None = None,
+    interrupted: Callable[[], float] | None = None,
+) -> None:
+    """Tell what a driver does until it has gone, or until a time of the clock that only grows.
+
+    At the first Ctrl-C `interrupted` is called where there is one, and returns that time.
+    """
     follower, pace = Follower(run, observers, clock), Pace(clock)
     driven = True
     while driven and (until is None or clock.monotonic() < until):
-        # Asked before the record is read: what the driver wrote last is not missed.
-        driven = is_driven(run.directory)
-        news = follower.look()
-        if driven:
-            pace.rest(news=news or follower.ended, until=until)
+        try:
+            # Asked before the record is read: what the driver wrote last is not missed.
+            driven = is_driven(run.directory)
+            news = follower.look()
+            if driven:
+                pace.rest(news=news or follower.ended, until=until)
+        except KeyboardInterrupt:
+            if interrupted is None:
+                raise
+            until, interrupted = interrupted(), None
 
 
 class Follower:

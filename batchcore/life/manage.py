@@ -9,10 +9,25 @@ from pathlib import Path
 
 from batchcore.backend import Backend, RunContext
 from batchcore.clock import Clock, SystemClock
-from batchcore.driver import Driver, Policy
-from batchcore.driver.drive import Leave, drive_record, late, observers_of, read_manner
-from batchcore.driver.signals import detaching
-from batchcore.errors import BackendError, Conflict, JobError, UsageError
+from batchcore.driver import Driver, Policy, patience_to_cancel
+from batchcore.driver.drive import (
+    LATE,
+    Leave,
+    UntilLate,
+    drive_record,
+    late,
+    observers_of,
+    read_manner,
+)
+from batchcore.driver.signals import at_signals
+from batchcore.errors import (
+    BackendError,
+    Conflict,
+    Detached,
+    JobError,
+    UsageError,
+    WaitTimeout,
+)
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets
 from batchcore.life.follow import Pace, follow
@@ -101,12 +116,20 @@ def _policy(core: CoreSettings) -> Policy:
     return Policy(max_parallel=core.max_parallel, fail_fast=core.fail_fast)
 
 
-def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Observer] = ()) -> bool:
+def cancel_run(
+    run: Run,
+    task_ids: Sequence[str] = (),
+    observers: Iterable[Observer] = (),
+    *,
+    clock: Clock | None = None,
+) -> bool:
     """Cancel tasks, or all; return whether they have ended when this returns.
 
     A controller that drives the run is asked and does it within seconds; where there is none,
-    this process carries it out.
+    this process carries it out. Raises `WaitTimeout` where they have not ended in time; they stay
+    canceled, whoever goes on with the run.
     """
+    clock, told = clock or SystemClock(), Observers(observers)
     run.cancel(task_ids)
     if is_driven(run.directory):
         return False  # also where a driver was given the run, and would find its lock taken
@@ -119,12 +142,27 @@ def cancel_run(run: Run, task_ids: Sequence[str] = (), observers: Iterable[Obser
             forget_requests(run.directory)
             return True
         with open_backend(run) as backend:
-            driver = Driver(record, backend, observers=Observers(observers))
-            with detaching(driver):
-                driver.cancel_only(task_ids)
+            driver = Driver(record, backend, observers=told, clock=clock)
+            patience = patience_to_cancel(run.plan)
+            told.add(UntilLate(clock, patience, driver.detach))
+            _carry_out(driver, task_ids, run.directory, patience)
     finally:
         record.close()
     return True
+
+
+def _carry_out(driver: Driver, task_ids: Sequence[str], directory: Path, patience: float) -> None:
+    try:
+        with at_signals(driver.detach):
+            driver.cancel_only(task_ids)
+    except Detached as exc:
+        if exc.signal_exit != LATE:
+            raise
+        raise WaitTimeout(
+            f"the tasks were asked to stop, and have not all ended within {patience:.0f} s",
+            hint=f"wait for them: batchcore wait {os.path.relpath(directory)}",
+            where=str(directory),
+        ) from None
 
 
 def clean_run(run: Run, *, dry_run: bool, results: bool = False) -> list[str]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from batchcore.backend import Backend, BackendSpec, Check
 from batchcore.clock import Clock, SystemClock
 from batchcore.driver import Policy
-from batchcore.driver.drive import Leave, drive_record, observers_of, save_manner
+from batchcore.driver.drive import Leave, drive_record, follow_driver, observers_of, save_manner
 from batchcore.errors import (
     BatchcoreError,
     Conflict,
@@ -29,7 +29,6 @@ from batchcore.errors import (
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets, unsupported_requests
 from batchcore.life.background import hand_over
-from batchcore.life.follow import follow
 from batchcore.life.identity import identity_of, place_below, place_in
 from batchcore.model import Job
 from batchcore.plan import Plan, plan_job
@@ -38,7 +37,7 @@ from batchcore.record import Header, Record, read_heading
 from batchcore.record.resume import past_start, reopen
 from batchcore.record.rundir import owner_of
 from batchcore.run import Run
-from batchcore.settings import Settings, job_settings, resolve
+from batchcore.settings import OnInterrupt, Settings, job_settings, resolve
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -59,6 +58,7 @@ class Options(Struct, frozen=True, kw_only=True):
     fresh: bool = False
     config: Path | None = None
     no_config: bool = False
+    on_interrupt: OnInterrupt | None = None
     same_command: str = "the same command again"
 
     def flags(self) -> dict[str, Any]:
@@ -68,6 +68,7 @@ class Options(Struct, frozen=True, kw_only=True):
             "runs": self.runs,
             "max_parallel": self.max_parallel,
             "fail_fast": self.fail_fast,
+            "on_interrupt": self.on_interrupt,
         }
 
 
@@ -206,12 +207,13 @@ def drive(
     clock: Clock | None = None,
     submit_only: bool = False,
     leave: Leave | None = None,
+    on_interrupt: OnInterrupt = "detach",
 ) -> Run:
     """Drive a prepared job to its end, or continue where an earlier command left it.
 
     Where a process in the background drives it, that is followed to its end, and with
     `submit_only` left alone. `clock` is the
-    driver's, default the machine's own. For `submit_only` and `leave` see
+    driver's, default the machine's own. For `submit_only`, `leave` and `on_interrupt` see
     `batchcore.driver.drive.drive_record`; without `leave` nothing drives the run after Ctrl-C.
     """
     observers = list(observers)
@@ -220,7 +222,7 @@ def drive(
         if submit_only:
             prepared.backend.close()
             return Run.load(prepared.directory)
-        if _followed(prepared, observers, clock or SystemClock()):
+        if _followed(prepared, observers, clock or SystemClock(), on_interrupt):
             return Run.load(prepared.directory)
         record = recorded(prepared)
     told = observers_of(prepared.plugins, prepared.run_id, prepared.directory, observers)
@@ -232,6 +234,7 @@ def drive(
         clock=clock,
         submit_only=submit_only,
         leave=leave or _Leaving(prepared),
+        on_interrupt=on_interrupt,
     )
     return Run.load(prepared.directory)
 
@@ -256,18 +259,22 @@ def submit(prepared: Prepared) -> int:
         record.close()
 
 
-def _followed(prepared: Prepared, observers: Iterable[Observer], clock: Clock) -> bool:
+def _followed(
+    prepared: Prepared, observers: Iterable[Observer], clock: Clock, on_interrupt: OnInterrupt
+) -> bool:
     """Follow the process that drives a run until it has gone; return whether the run has ended."""
     run = Run.load(prepared.directory)
     try:
-        follow(run, Observers(observers), clock)
+        follow_driver(run, Observers(observers), clock, on_interrupt)
         ended = run.has_ended
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Detached) as exc:
         prepared.backend.close()
+        late = exc if isinstance(exc, Detached) else None
         raise Detached(
-            "Detached. The process that drives the run goes on with it.",
+            late.reason if late else "Detached. The process that drives the run goes on with it.",
             hint=f"go on:  {prepared.options.same_command}\n        "
             f"stop:   batchcore cancel {prepared.directory}",
+            signal_exit=late.signal_exit if late else Detached.exit_code,
         ) from None
     except BaseException:
         prepared.backend.close()

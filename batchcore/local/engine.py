@@ -22,6 +22,7 @@ from batchcore.clock import Clock
 from batchcore.errors import BackendError, BatchcoreError, EnvironmentNotReady, TransferError
 from batchcore.local.ends import end_update, exit_of_error, final_error, read_exit
 from batchcore.local.runner import Attempt, Exit, Runner
+from batchcore.record.durability import boot_id, is_same_boot
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.files import write_error, write_whole
 
@@ -227,7 +228,7 @@ class Engine:
 
     def _supervise(self, attempt: Attempt) -> Exit | None:
         """Wait for a started command, and stop it when its time is over."""
-        started = _started_at(attempt, self._clock.now())
+        started, spent = _started(attempt, self._clock)
         self._tell(attempt, TaskState.RUNNING, started)
         with self._changed:
             self._started.add(attempt.task.id)
@@ -235,7 +236,7 @@ class Engine:
         if canceled:
             self._terminate(attempt)
         limit = attempt.task.timeout
-        end = self._wait(attempt, limit and limit - max(self._clock.now() - started, 0))
+        end = self._wait(attempt, limit and limit - spent)
         return end or self._stop_late(attempt, limit or 0)
 
     def _stop_late(self, attempt: Attempt, limit: float) -> Exit | None:
@@ -283,18 +284,26 @@ class Engine:
         )
 
 
-def _started_at(attempt: Attempt, now: float) -> float:
-    """Return when the command was started, by an earlier controller perhaps.
+def _started(attempt: Attempt, clock: Clock) -> tuple[float, float]:
+    """Return when the command was started, by an earlier controller perhaps, and how long ago.
 
-    A disk that is too full to remember it is no reason to stop a command that runs.
+    How long ago is told by the clock that only grows, as the other one may have been set since;
+    by that one where the machine has stopped in between. A disk that is too full to remember it
+    is no reason to stop a command that runs.
     """
     mark = attempt.control / "started"
+    boot, now = boot_id(), clock.monotonic()
     try:
         if not mark.exists():
-            mark.touch()
-        return mark.stat().st_mtime
+            mark.write_text(f"{boot} {now}")
+        when = mark.stat().st_mtime
+        then, _, since = mark.read_text().partition(" ")
     except OSError:
-        return now
+        return clock.now(), 0.0
+    with suppress(ValueError):
+        if is_same_boot(then, boot):
+            return when, max(now - float(since), 0.0)
+    return when, max(clock.now() - when, 0.0)
 
 
 def _weight(attempt: Attempt, slots: int) -> int:

@@ -267,6 +267,15 @@ class Record:
         """Remember which store has a copy of ``job.json``."""
         self.save_meta("store", url)
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether another machine began the run, and its backend may have more than is known."""
+        return self.meta("attached") != ""
+
+    def save_attached(self) -> None:
+        """Remember that another machine began the run."""
+        self.save_meta("attached", "yes")
+
     def settle(self) -> None:
         """Bring the record itself to disk, and forget the store, which is released next."""
         with self._database:

@@ -21,6 +21,7 @@ from msgspec import Struct
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound, TransferError
 from batchcore.model import Job
 from batchcore.plan import Plan
+from batchcore.record.durability import boot_id, is_same_boot
 from batchcore.transfer.files import sync_directory, whole_file, write_error, write_whole
 
 SCHEMA = "batchcore.run-record/1"
@@ -217,7 +218,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     """Who drives a run, as ``lock.json`` has it.
 
     `background`: without a terminal, for whoever comes. `coming`: it was given the run, and has
-    not yet taken its lock.
+    not yet taken its lock. `boot` and `at` say when, by a clock that nobody sets.
     """
 
     pid: int
@@ -225,6 +226,8 @@ class Owner(Struct, frozen=True, kw_only=True):
     since: str = "?"
     background: bool = False
     coming: bool = False
+    boot: str = ""
+    at: float = 0.0
 
 
 def acquire(directory: Path, *, background: bool = False) -> FileLock:
@@ -263,7 +266,15 @@ def name_owner(
     """Write down who drives the run; only for who holds the lock."""
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     host = socket.gethostname()
-    owner = Owner(pid=pid, host=host, since=since, background=background, coming=coming)
+    owner = Owner(
+        pid=pid,
+        host=host,
+        since=since,
+        background=background,
+        coming=coming,
+        boot=boot_id(),
+        at=time.monotonic(),
+    )
     # It only serves a message: a disk that is full must not keep `clean` from making room.
     with suppress(TransferError):
         write_whole(directory / "lock.json", msgspec.json.encode(owner), mode=0o600)
@@ -302,11 +313,8 @@ def _is_coming(directory: Path) -> bool:
     owner = owner_of(directory)
     if owner is None or not owner.coming or owner.host != socket.gethostname():
         return False
-    try:
-        age = time.time() - (directory / "lock.json").stat().st_mtime
-    except OSError:
-        return False
-    return abs(age) < _SECONDS_TO_COME and _is_alive(owner.pid)
+    is_recent = time.monotonic() - owner.at < _SECONDS_TO_COME
+    return is_recent and is_same_boot(owner.boot, boot_id()) and _is_alive(owner.pid)
 
 
 def _is_alive(pid: int) -> bool:

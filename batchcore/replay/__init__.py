@@ -7,10 +7,11 @@ that it had, `compare` tells the difference, `shell` opens one instead; `model` 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 
 from batchcore.errors import BackendError, BatchcoreError, Detached, UsageError
-from batchcore.events import Observer
+from batchcore.events import Note, Observer, Observers
 from batchcore.life.manage import clean_run
 from batchcore.life.start import drive
 from batchcore.record import Record
@@ -47,9 +48,9 @@ def replay_task(wanted: Wanted, observers: Iterable[Observer] = ()) -> Replay:
 
     The task has what it had: command, environment, resources by their digest, and the image by
     its digest. What it leaves on its backend is released at the end; outputs, logs and record
-    stay. Raises `NotFound` for a task that the run has not, `UsageError` for one that has not
-    ended, what `batchcore.replay.prepare.ready` raises, and what driving raises: after Ctrl-C
-    `Detached`.
+    stay. Observers are told the notes too: what is different here, before it starts. Raises
+    `NotFound` for a task that the run has not, `UsageError` for one that has not ended, what
+    `batchcore.replay.prepare.ready` raises, and what driving raises: after Ctrl-C `Detached`.
     """
     run, task_id = wanted.run, wanted.task
     then = run.task(task_id)
@@ -58,22 +59,39 @@ def replay_task(wanted: Wanted, observers: Iterable[Observer] = ()) -> Replay:
             f"task {task_id!r} of run {run.id} has not ended: there is nothing to compare with",
             hint=f"wait for it: batchcore wait {os.path.relpath(run.directory)}",
         )
+    observers = list(observers)
     with ready(wanted) as prepared:
+        _tell(observers, prepared.notes)
         again = drive(prepared.prepared, observers, leave=_leave)
+    remarks = list(_clean(again))
+    _tell(observers, remarks)
     now = again.task(task_id)
     return Replay(
         run=run.id,
         task=task_id,
         backend=again.heading.backend,
         directory=again.directory,
-        image=again.plan.tasks[0].image or "",
+        image=_image_of(prepared),
         resources=prepared.resources,
         then=then,
         now=now,
         outputs=compare_outputs(then.outputs, now.outputs),
         logs=compare_logs(run, again, task_id),
-        notes=(*prepared.notes, *_clean(again)),
+        notes=(*prepared.notes, *remarks),
     )
+
+
+def _tell(observers: Iterable[Observer], notes: Iterable[str]) -> None:
+    told = Observers(observers)
+    for note in notes:
+        told.tell(Note(at=time.time(), text=note))
+
+
+def _image_of(prepared: Ready) -> str:
+    """Return the image that the replay ran in; a backend without containers has used none."""
+    plan, spec = prepared.prepared.plan, prepared.prepared.spec
+    contained = spec.capability("containers").level != "unsupported"
+    return (plan.tasks[0].image or "") if contained else ""
 
 
 def _leave(error: BatchcoreError, record: Record) -> BatchcoreError:

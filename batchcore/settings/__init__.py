@@ -19,6 +19,7 @@ from batchcore.settings.merge import Leaves, merge, rows
 from batchcore.settings.model import (
     Backends,
     CoreSettings,
+    OnInterrupt,
     Origin,
     SettingRow,
     Settings,
@@ -33,6 +34,7 @@ __all__ = [
     "Backends",
     "ConfigFile",
     "CoreSettings",
+    "OnInterrupt",
     "SettingRow",
     "Settings",
     "combine",

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 Kind = Literal["flag", "set", "environment", "job", "file"]
 Form = Literal["data", "plain", "toml"]
+OnInterrupt = Literal["detach", "cancel"]
 Path = tuple[str, ...]
 
 PREFIX = "BATCHCORE_"
@@ -20,13 +21,15 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     `backend` is where tasks run. `runs` is the directory of the run directories; a relative one
     starts at the current directory, in a project's file at that file's. `max_parallel` limits how
     many tasks run at once, None leaves that to the backend. `fail_fast` stops submitting after
-    the first failure.
+    the first failure. `on_interrupt` is what Ctrl-C, TERM and a closed terminal do with the tasks
+    of a `run`: they go on, or they are canceled.
     """
 
     backend: Annotated[str, Meta(min_length=1)] = "local-process"
     runs: Annotated[str, Meta(min_length=1, pattern=r"^[^\0]+$")] = ".batchcore"
     max_parallel: Annotated[int, Meta(ge=1)] | None = None
     fail_fast: bool = False
+    on_interrupt: OnInterrupt = "detach"
 
 
 class Backends(Protocol):

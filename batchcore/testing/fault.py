@@ -188,16 +188,19 @@ class FaultBackend(Backend):
         self._cursor = snapshot.cursor
         for update in snapshot.updates:
             self._hold(self._as_fated(update))
-        self._stopping += [u.task_id for u in snapshot.updates if self._is_to_stop(u)]
+        self._stopping += self._to_stop(snapshot.updates)
         if self._stopping:
             inner.cancel(run, self._stopping)
             self._stopping = []
         if not snapshot.updates and not inner.notifies:
             self._clock.sleep(wait)
 
-    def _is_to_stop(self, update: TaskUpdate) -> bool:
-        doomed = self._fate(update.task_id, update.attempt) is not None
-        return doomed and update.state is TaskState.RUNNING
+    def _to_stop(self, updates: Sequence[TaskUpdate]) -> list[str]:
+        """Return the tasks that are to lose their machine now, in the attempt that runs."""
+        ended = {(u.task_id, u.attempt) for u in updates if u.state.final}
+        running = {(u.task_id, u.attempt): None for u in updates if u.state is TaskState.RUNNING}
+        doomed = [key for key in running if key not in ended and self._fate(*key)]
+        return [task_id for task_id, _attempt in doomed]
 
     def _as_fated(self, update: TaskUpdate) -> TaskUpdate:
         reason = self._fate(update.task_id, update.attempt)

@@ -70,6 +70,11 @@ class FaultProxy(ThreadingHTTPServer):
         with self._lock:
             self._faults.append((fault, []))
 
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        with self._lock:
+            self._faults = []
+
     def count(self, method: str, path: str = ".*") -> int:
         """Return how many requests came that match."""
         with self._lock:

@@ -20,6 +20,22 @@ from batchcore.testing.plugins import install_plugin
 __all__ = ["install_plugin"]
 
 SECONDS = 60
+FAR = """
+from batchcore.backend import BackendSpec
+from batchcore.hookspecs import hookimpl
+
+@hookimpl
+def batchcore_register_backend():
+    return BackendSpec(
+        name="far",
+        summary="a service in this process",
+        factory="batchcore.testing.memory_service:create",
+        settings="batchcore.testing.memory_settings:MemorySettings",
+        capabilities={},
+        remote=True,
+        schemes=("memory",),
+    )
+"""
 
 
 class Done(NamedTuple):
@@ -113,6 +129,13 @@ def tree(here: Path) -> Callable[[], set[str]]:
         return {str(path.relative_to(here)) for path in paths}
 
     return look
+
+
+@pytest.fixture
+def far(install_plugin: Callable[..., str]) -> str:
+    """The name of a service that other machines reach; `memory` in truth."""
+    install_plugin("far", FAR)
+    return "far"
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import msgspec
 import pytest
 
 import batchcore as bc
+from batchcore.errors import BackendError
 from batchcore.life.start import Options, drive, prepare
 from batchcore.record.rundir import SCHEMA
 from batchcore.run import Run
+from batchcore.testing.memory import MemoryBackend
 
 Call = Callable[..., Any]
 MEMORY = ["--backend", "memory", "--set", "behaviour=batchcore.testing:execute"]
@@ -129,7 +131,9 @@ def test_to_attach_again_changes_nothing(cli: Call, url: str) -> None:
     name = cli("attach", url).out.strip()
     cli("wait", name)
     before = cli("status", name, "--json").data
-    assert cli("attach", url).out.strip() == name
+    again = cli("attach", url)
+    assert again.out.strip() == name
+    assert "the run is here already, and has ended: failed" in again.err
     assert cli("status", name, "--json").data == before
 
 
@@ -183,6 +187,13 @@ def test_what_is_no_url_is_refused(cli: Call, word: str) -> None:
     assert "status RUN --json" in done.err
 
 
+@pytest.mark.parametrize("option", ["--backend", "--dir", "--runs", "--config"])
+def test_an_option_with_nothing_in_it_is_refused(cli: Call, tree: Call, option: str) -> None:
+    done = cli("attach", "memory://batchcore/demo-1234", option, "")
+    assert (done.code, tree()) == (2, set())
+    assert f"{option} is empty" in done.err
+
+
 def test_a_store_on_a_machine_can_be_used_there_alone(cli: Call) -> None:
     done = cli("attach", "file:///somewhere/work/store")
     assert done.code == 2
@@ -194,6 +205,15 @@ def test_a_url_that_no_backend_has_must_be_given_one(cli: Call) -> None:
     assert done.code == 2
     assert "no installed backend has stores at nowhere:// URLs" in done.err
     assert "--backend" in done.err
+
+
+def test_a_backend_whose_stores_are_elsewhere_is_refused(
+    cli: Call, url: str, elsewhere: Path
+) -> None:
+    done = cli("attach", url, "--backend", "local-process")
+    assert done.code == 2
+    assert "local-process has no stores at memory:// URLs" in done.err
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_where_nothing_is_nothing_is_made(cli: Call, tree: Call) -> None:
@@ -230,6 +250,25 @@ def test_a_copy_of_a_later_version_is_named_as_such(
     assert "another version of batchcore" in done.err
     assert "batchcore.run-record/99" in done.err
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_service_that_does_not_answer_leaves_nothing_half_made(
+    cli: Call, job: Call, here: Path, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = cli("submit", job(a="true"), "--backend", far, "--json").data
+    Path(begun["directory"]).rename(here / "gone")
+    line = ("attach", begun["store"], "--backend", far, "--dir", "mine")
+
+    def silent(*_: Any) -> Any:
+        raise BackendError("far does not answer", transient=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryBackend, "poll", silent)
+        assert cli(*line).code == 7
+    assert not (here / "mine").exists()
+    done = cli(*line)
+    assert done.code == 0
+    assert "far has 0 of its 1 task." in done.err
 
 
 def test_settings_that_lead_to_another_store_are_refused(

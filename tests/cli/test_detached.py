@@ -77,6 +77,12 @@ def test_run_detach_is_submit(cli: Call, job: Call, gate: Any, here: Path) -> No
     assert cli("wait", run).code == 0
 
 
+def test_what_leaves_at_once_cannot_be_interrupted(cli: Call, job: Call, tree: Call) -> None:
+    done = cli("run", job(), "--detach", "--on-interrupt", "cancel")
+    assert (done.code, tree()) == (2, {"demo.toml"})
+    assert "--detach and --on-interrupt contradict each other" in done.err
+
+
 def test_submit_as_data(cli: Call, job: Call, gate: Any) -> None:
     data = cli("submit", job(a=gate.passed), "--json").data
     gate.open()
@@ -98,6 +104,21 @@ def test_submitting_what_is_driven_changes_nothing(
     assert cli("submit", job(a=gate.passed), "--json").data["driver"]["pid"] == pid
     gate.open()
     assert cli("wait", run).code == 0
+
+
+@pytest.mark.parametrize("driven", [True, False])
+def test_submitting_to_a_service_names_who_drives(
+    cli: Call, job: Call, here: Path, far: str, *, driven: bool
+) -> None:
+    line = ("submit", job(a="true"), "--backend", far, "--json")
+    run = cli(*line).data["run"]
+    record = Record.resume(here / ".batchcore" / run, background=True)
+    if not driven:
+        record.close()
+    done = cli(*line)
+    record.close()
+    assert done.data["driver"] == ({"pid": os.getpid()} if driven else None)
+    assert ("driven by process" in done.err) is driven
 
 
 def test_submit_tries_again_what_failed(cli: Call, job: Call, here: Path) -> None:

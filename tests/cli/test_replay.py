@@ -221,6 +221,7 @@ def test_a_directory_can_be_chosen_that_is_empty(cli: Call, ran: Call, here: Pat
         (["--task", "aa"], 5, 'did you mean "a"?'),
         (["--task", "a", "--backend", "local-proces"], 5, 'did you mean "local-process"?'),
         ([], 2, "--task"),
+        (["--task", "a", "--dir", ""], 2, "--dir is empty"),
         (["--task", "a", "--set", "slot=1"], 2, "slots"),
     ],
 )
@@ -265,13 +266,15 @@ def test_without_a_daemon_it_runs_as_a_process_and_says_so(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{here}/nobody")
     done = cli("replay", run, "--task", "a")
     assert done.code == 0
-    assert "note: it does not run in its image worker:v1: no Docker daemon answers" in done.err
+    told = done.err.index("note: it does not run in its image worker:v1: no Docker daemon answers")
+    assert told < done.err.index("local-process · 1 task")
+    assert " on local-process: the same" in done.out
     assert cli("replay", run, "--task", "a", "--backend", "local-docker").code == 6
 
 
 def test_what_was_a_process_is_one_again(cli: Call, ran: Call) -> None:
     done = cli("replay", ran(more='image = "worker:v1"'), "--task", "a", "--json")
-    assert (done.code, done.data["backend"]) == (0, "local-process")
+    assert (done.code, done.data["backend"], done.data["image"]) == (0, "local-process", "")
 
 
 def test_in_python_it_is_a_method_of_the_run(here: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pexpect
 import pytest
 
 from batchcore.local import secretfiles
+from batchcore.record.rundir import is_driven
 from batchcore.run import Run
 from conftest import lacking
 
@@ -104,6 +106,60 @@ def test_term_detaches_with_143(terminal: Call, job: Call, gate: Any) -> None:
     finish(child)
     gate.open()
     assert child.exitstatus == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_cancels_where_that_is_wished(
+    terminal: Call, job: Call, gate: Any, here: Path, number: signal.Signals
+) -> None:
+    file = job(a=gate.passed, b=gate.passed)
+    child = terminal("run", file, "--max-parallel", "1", "--on-interrupt", "cancel")
+    child.expect("1 running")
+    child.kill(number)
+    assert "2 canceled" in finish(child)
+    assert child.exitstatus == 4
+    assert only_run(here).state == "canceled"
+    assert not is_driven(only_run(here).directory)
+
+
+def test_whether_ctrl_c_cancels_is_a_setting(
+    terminal: Call, job: Call, gate: Any, here: Path
+) -> None:
+    (here / "batchcore.toml").write_text('on_interrupt = "cancel"\n')
+    child = terminal("run", job(a=gate.passed))
+    child.expect("1 running")
+    child.sendintr()
+    child.expect("Canceling the tasks of the run; press Ctrl-C again to leave at once")
+    finish(child)
+    assert child.exitstatus == 4
+
+
+def test_the_second_ctrl_c_leaves_a_cancel_at_once(
+    terminal: Call, job: Call, gate: Any, here: Path
+) -> None:
+    stubborn = f"trap '' TERM; {gate.passed}"
+    child = terminal("run", job(a=stubborn), "--on-interrupt", "cancel")
+    child.expect("1 running")
+    child.sendintr()
+    child.expect("Canceling")
+    child.sendintr()
+    finish(child)
+    assert child.exitstatus == 130
+    assert only_run(here).state == "running"
+    gate.open()
+
+
+def test_an_interrupt_cancels_what_another_process_drives(
+    terminal: Call, cli: Call, job: Call, gate: Any, here: Path
+) -> None:
+    file = job(a=gate.passed)
+    cli("submit", file)
+    child = terminal("run", file, "--on-interrupt", "cancel")
+    child.expect("1 running")
+    child.kill(signal.SIGTERM)
+    assert "1 canceled" in finish(child)
+    assert child.exitstatus == 4
+    assert only_run(here).state == "canceled"
 
 
 def test_the_detail_of_a_failure_cannot_forge_a_line(terminal: Call, job: Call) -> None:

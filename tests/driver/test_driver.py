@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from batchcore.driver import Driver
+from batchcore.driver import CANCEL_SECONDS, Driver
 from batchcore.driver.schedule import Schedule
 from batchcore.errors import BackendError, Detached
 from batchcore.events import Note, RunEnded, TaskChanged, Tick
@@ -17,7 +17,7 @@ from batchcore.record import TaskRow
 from batchcore.record.requests import request_cancel
 from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
-from batchcore.testing.memory import Outcome, succeed
+from batchcore.testing.memory import MemoryBackend, Outcome, succeed
 
 
 def job_of(*tasks: Task, **fields) -> Job:
@@ -360,6 +360,38 @@ def test_a_cancel_request_ends_running_and_waiting_tasks(world):
     assert world.states() == {"a": "canceled", "b": "canceled"}
 
 
+def test_the_driver_itself_cancels_all_tasks(world):
+    world.behave(lambda *_: Outcome(polls=1000))
+    job = job_of(one("a"), one("b", depends_on=["a"]))
+
+    def on_event(event):
+        if isinstance(event, TaskChanged) and event.new is TaskState.RUNNING:
+            driver.cancel(130)
+
+    driver = world.driver(job, on_event)
+    assert driver.run() == "canceled"
+    assert world.states() == {"a": "canceled", "b": "canceled"}
+
+
+def test_a_cancel_that_the_backend_does_not_carry_out_is_left_in_time(world):
+    class Deaf(MemoryBackend):
+        def cancel(self, run, task_ids):
+            pass
+
+    world.backend = Deaf(lambda *_: Outcome(polls=100_000), world.clock)
+
+    def on_event(event):
+        if isinstance(event, TaskChanged) and event.new is TaskState.RUNNING:
+            driver.cancel(143)
+
+    job = job_of(one("a", grace=30.0))
+    driver, begun = world.driver(job, on_event), world.clock.now()
+    with pytest.raises(Detached) as left:
+        driver.run()
+    assert left.value.signal_exit == 143
+    assert CANCEL_SECONDS + 30 <= world.clock.now() - begun <= CANCEL_SECONDS + 60
+
+
 def test_one_task_can_be_canceled_alone(world):
     def behave(task, attempt):
         return Outcome(polls=1000) if task.id == "a" else succeed(task, attempt)
@@ -488,6 +520,39 @@ def test_what_a_failed_attempt_published_is_taken_away_by_a_good_one(world):
     run = world.drive(job)
     outputs = run.directory / "outputs"
     assert [p.relative_to(outputs).as_posix() for p in outputs.rglob("*")] == ["out", "out/x"]
+
+
+def test_what_a_failed_attempt_published_goes_where_the_next_one_never_starts(world):
+    world.behave(lambda *_: Outcome(exit_code=1, files={"debug": b"bad"}))
+    job = job_of(Task("a", outputs=[Output("debug", when="failure")]))
+    world.drive(job)
+    driver = world.driver(job)
+    request_cancel(world.directory, ["a"])
+    assert driver.run() == "canceled"
+    world.record.close()
+    assert not list((world.directory / "outputs").rglob("*"))
+
+
+def test_an_attempt_that_waits_for_its_time_takes_no_place_from_the_next_command(world):
+    def behave(task, attempt):
+        if (task.id, attempt) == ("a", 1):
+            return Outcome(exit_code=None, reason=FailureReason.NODE_LOST)
+        return replace(succeed(task, attempt), polls=3)
+
+    world.behave(behave)
+    job = job_of(one("a"), one("b"), max_parallel=1)
+
+    def leave_while_b_runs(event):
+        if isinstance(event, TaskChanged) and (event.task_id, event.new) == ("b", "running"):
+            driver.detach(130)
+
+    driver = world.driver(job, leave_while_b_runs)
+    with pytest.raises(Detached):
+        driver.run()
+    world.record.close()
+    assert world.states() == {"a": "queued", "b": "running"}
+    assert world.drive(job).state == "succeeded"
+    assert world.backend.most_at_once == 1
 
 
 def test_fail_fast_is_not_forgotten_by_the_command_that_goes_on(world, flaky):

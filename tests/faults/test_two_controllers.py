@@ -34,25 +34,25 @@ bc.run_job(job, backend="local-process", directory="run", observers=[fork])
 """
 
 
-def test_the_second_is_told_who_the_first_is_and_the_first_is_not_disturbed(processes):
-    processes.job(processes.begin)
-    first = processes.start()
-    processes.wait_for(processes.begun)
-    second = processes.run()
+def test_the_second_is_told_who_the_first_is_and_the_first_is_not_disturbed(bench):
+    bench.job(bench.begin)
+    first = bench.start()
+    bench.wait_for(bench.begun)
+    second = bench.run()
     assert second.code == 9
     assert f"process {first.pid} on {socket.gethostname()} since 20" in second.err
-    processes.gate.touch()
+    bench.gate.touch()
     assert first.wait(timeout=60) == 0
-    assert processes.task().attempt == 1
+    assert bench.task().attempt == 1
 
 
-def test_of_controllers_that_start_together_one_runs_each_task_once(processes):
-    count = processes.shared / "count"
-    processes.job(f"echo x >> {count}; sleep 0.5")
-    controllers = [processes.start() for _ in range(4)]
+def test_of_controllers_that_start_together_one_runs_each_task_once(bench):
+    count = bench.shared / "count"
+    bench.job(f"echo x >> {count}; sleep 0.5")
+    controllers = [bench.start() for _ in range(4)]
     codes = sorted(controller.wait(timeout=60) for controller in controllers)
     assert set(codes) <= {0, 9}
-    assert processes.run().code == 0
+    assert bench.run().code == 0
     assert count.read_text() == "x\n"
 
 

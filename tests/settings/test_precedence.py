@@ -196,7 +196,7 @@ def test_rows_cover_every_setting_once(machine: Any) -> None:
     rows = machine.docker(items=["env.A=1"]).redacted()
     assert SettingRow("local-docker.env.A", "1", "--set") in rows
     assert [row.key for row in rows] == [
-        "backend", "runs", "max_parallel", "fail_fast",
+        "backend", "runs", "max_parallel", "fail_fast", "on_interrupt",
         *(f"local-docker.{key}" for key in ("slots", "network", "pull", "grace", "dns")),
         "local-docker.env.A", "local-docker.note",
     ]  # fmt: skip

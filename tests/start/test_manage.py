@@ -11,14 +11,17 @@ import pytest
 
 import batchcore as bc
 from batchcore.driver.drive import read_manner
+from batchcore.errors import WaitTimeout
 from batchcore.life.manage import cancel_run, open_backend, wait_run
 from batchcore.life.retry import retry_run
 from batchcore.life.start import Options, drive, prepare, run_job
+from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.record.resume import reopen
 from batchcore.record.rundir import name_owner
 from batchcore.run import Run
 from batchcore.testing.clock import FakeClock
+from batchcore.testing.memory import MemoryBackend, Outcome
 
 JOB = bc.Job("job", tasks=[bc.Task("a", shell="exit 3")])
 
@@ -75,6 +78,24 @@ def test_to_cancel_leaves_the_lock_to_the_driver_that_was_given_the_run(waiting:
     name_owner(waiting.directory, os.getpid(), background=True, coming=True)
     assert not cancel_run(waiting)
     assert waiting.state == "running"
+
+
+def test_a_cancel_that_nothing_comes_of_is_over_in_time(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+
+    class Deaf(MemoryBackend):
+        def cancel(self, *_: object) -> None:
+            pass
+
+    deaf = Deaf(lambda *_: Outcome(polls=100_000), clock)
+    monkeypatch.setattr(Plugins, "create", lambda *_: deaf)
+    run = drive(prepare(JOB, Options(backend="memory", directory=here / "run")), submit_only=True)
+    with pytest.raises(WaitTimeout, match="have not all ended") as late:
+        cancel_run(run, clock=clock)
+    assert late.value.hint == "wait for them: batchcore wait run"
+    assert 120 <= sum(clock.slept) <= 180
 
 
 def test_a_wait_is_over_in_time_where_the_driver_of_an_ended_run_tidies_up(failed: Run) -> None:

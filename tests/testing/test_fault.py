@@ -174,6 +174,30 @@ def test_a_killed_controller_changes_nothing_of_what_happens(tmp_path: Path) -> 
     assert [(task["state"], task["attempt"]) for task in tasks] == [("succeeded", 2)] * 3
 
 
+def test_what_an_earlier_process_stopped_is_not_stopped_again_in_a_later_attempt(
+    tmp_path: Path,
+) -> None:
+    memory = MemoryBackend(lambda *_: Outcome(polls=1000), clock=FakeClock())
+    plan = plan_job(Job("job", tasks=[Task("t", command=["work"])]))
+    context = RunContext(run_id="run-1", plan=plan, directory=tmp_path, store="")
+    settings = FaultSettings(inner="memory", preempt=1.0, attempts=1)
+
+    def poll(backend: FaultBackend) -> list[TaskState]:
+        backend._made = memory
+        return [update.state for update in backend.poll(context, "", 0).updates]
+
+    first = FaultBackend(settings, FakeClock())
+    first._made = memory
+    first.submit(context, [TaskSubmission(plan.tasks[0], 1)])
+    poll(first)
+    poll(first)
+    first.submit(context, [TaskSubmission(plan.tasks[0], 2)])
+    second = FaultBackend(settings, FakeClock())
+    poll(second)
+    assert poll(second)[-1] is TaskState.RUNNING
+    memory.release(context, dry_run=False)
+
+
 def test_the_backend_inside_has_its_own_settings(run) -> None:
     job = Job(
         "inside",

@@ -37,10 +37,22 @@ def upstream() -> Iterator[int]:
         thread.join()
 
 
+def read(port: int, word: str) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/{word}") as answer:
+        return bytes(answer.read())
+
+
 @pytest.mark.parametrize(("word", "arrives"), [("abc", b"acc"), ("", b"")])
 def test_flip_alters_one_byte_where_there_is_any(upstream, word, arrives) -> None:
     with fault_proxy(upstream) as proxy:
         proxy.add(Fault(kind="flip"))
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{proxy.port}/{word}") as answer:
-            assert answer.read() == arrives
+        assert read(proxy.port, word) == arrives
+
+
+def test_after_clear_nothing_goes_wrong_any_more(upstream) -> None:
+    with fault_proxy(upstream) as proxy:
+        proxy.add(Fault(kind="flip", times=2))
+        assert read(proxy.port, "abc") == b"acc"
+        proxy.clear()
+        assert read(proxy.port, "abc") == b"abc"

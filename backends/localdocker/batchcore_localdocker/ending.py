@@ -17,7 +17,7 @@ from batchcore.local.runner import Attempt, Exit
 from batchcore.states import FailureReason
 from batchcore.transfer.files import write_error
 from batchcore_localdocker.copying import receive
-from batchcore_localdocker.exits import exit_of, writes_own_logs
+from batchcore_localdocker.exits import exit_of, seconds, writes_own_logs
 from batchcore_localdocker.translate import NOT_STARTED, is_copied, task_directory
 
 # Exit codes of a container that something else ended: KILL, TERM, and what a daemon writes down
@@ -59,8 +59,8 @@ def read_exit(
         return exit_
     if exit_.code in {*_KILLED, _LOST} and contact_lost:
         return _lost(exit_, "the Docker daemon went away while the task ran")
-    if exit_.code in _KILLED and _was_signalled(client, container["Id"], exit_):
-        return _lost(exit_, "the container was stopped from outside")
+    if exit_.code in _KILLED and _was_signalled(client, container):
+        return _lost(exit_, "the container was stopped from outside, or with its daemon")
     return exit_
 
 
@@ -68,24 +68,29 @@ def _lost(exit_: Exit, detail: str) -> Exit:
     return replace(exit_, reason=FailureReason.NODE_LOST, detail=detail)
 
 
-def _was_signalled(client: APIClient, container: str, exit_: Exit) -> bool:
-    """Return whether the daemon remembers that it was told to signal the container.
+def _was_signalled(client: APIClient, container: Mapping[str, Any]) -> bool:
+    """Return whether the daemon was told to signal the container, or cannot know.
 
-    A daemon that is being stopped tells itself; a task that kills itself does so without it.
+    A daemon that is being stopped tells itself; a task that kills itself does so without it. All
+    that it remembers counts: where its clock was set back, the end is before what led to it. One
+    that has been started again, or has seen many other events since, remembers not even the end.
     """
+    ended = seconds(container["State"].get("FinishedAt")) or 0
+    # On a busy machine the end is noted late, but before it is told.
+    now = seconds(client.info().get("SystemTime")) or 0
     # The API takes fractions of a second (v1.41, "Monitor events"), the SDK's types do not.
-    since: Any = f"{exit_.started_at or 0:.6f}"
-    until: Any = f"{(exit_.ended_at or 0) + _EVENT_DELAY:.6f}"
+    until: Any = f"{max(ended + _EVENT_DELAY, now):.6f}"
     events = client.events(
-        since=since,
+        since=1,
         until=until,
-        filters={"container": container, "event": "kill"},
+        filters={"container": container["Id"], "event": ["kill", "die"]},
         decode=True,
     )
     try:
-        return any(True for _event in events)
+        remembered = {event["Action"] for event in events}
     finally:
         events.close()
+    return "kill" in remembered or "die" not in remembered
 
 
 def save_logs(client: APIClient, attempt: Attempt, container: str) -> None:

@@ -37,6 +37,10 @@ class FaultProxy(socketserver.ThreadingUnixStreamServer):
         """Accept requests and answer none from now on."""
         self._become("hang")
 
+    def truncate(self) -> None:
+        """Break off every answer halfway from now on."""
+        self._become("truncate")
+
     def mend(self) -> None:
         """Pass everything on again."""
         self._become("pass")
@@ -66,7 +70,7 @@ class _Pump(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.server.keep(self.request)
-        if self.server.mode == "pass":
+        if self.server.mode in {"pass", "truncate"}:
             self._pass_on()
         elif self.request.recv(65536):
             self.server.note()
@@ -79,17 +83,20 @@ class _Pump(socketserver.BaseRequestHandler):
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.connect(str(self.server.upstream))
             self.server.keep(daemon)
-            back = threading.Thread(target=_copy, args=[daemon, self.request])
+            halve = self.server.mode == "truncate"
+            back = threading.Thread(target=_copy, args=[daemon, self.request, halve])
             back.start()
             _copy(self.request, daemon)
             back.join()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    """Copy until either side ends; the other one is then told."""
+def _copy(source: socket.socket, target: socket.socket, halve: bool = False) -> None:
+    """Copy until either side ends, or half of what comes first; the other one is then told."""
     with suppress(OSError):
         while data := source.recv(65536):
-            target.sendall(data)
+            target.sendall(data[: len(data) // 2] if halve else data)
+            if halve:
+                break
     for end in (source, target):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -174,6 +177,27 @@ def test_what_a_stopped_daemon_ended_runs_again(daemon, place, beside):
     place.begun()
     daemon.restart()
     assert outcome(running.result(WAIT_SECONDS)) == (TaskState.SUCCEEDED, 2, 0)
+
+
+@pytest.mark.parametrize("way", ["kill", "stop"])
+def test_what_a_daemon_ended_while_no_controller_looked_runs_again(daemon, place, here, way):
+    task = {"id": "t", "shell": "echo begun; sleep 3"}
+    (here / "job.json").write_text(json.dumps({"name": "job", "image": IMAGE, "tasks": [task]}))
+    words = ("run", "job.json", "--backend", "local-docker", "--dir", str(place.directory))
+    controller = subprocess.Popen([sys.executable, "-m", "batchcore", *words])
+    place.begun()
+    controller.kill()
+    controller.wait()
+    getattr(daemon, way)()
+    daemon.start()
+    assert call(root, Session(words)) == 0
+    assert outcome(Run.load(place.directory)) == (TaskState.SUCCEEDED, 2, 0)
+
+
+def test_a_task_that_kills_itself_under_a_daemon_that_stays_is_to_blame(daemon, place):
+    del daemon
+    run = place.run(place.job("kill -9 $$"))
+    assert outcome(run) == (TaskState.FAILED, 1, 137)
 
 
 def test_what_a_stopped_daemon_ended_is_paid_for_by_interruptions(daemon, place, beside):

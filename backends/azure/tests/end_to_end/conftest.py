@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -20,6 +21,7 @@ from batchcore.cli.root import root
 from batchcore.cli.session import Session
 from batchcore.clock import SystemClock
 from batchcore.run import Run
+from batchcore.testing.faultproxy import FaultProxy, fault_proxy
 from batchcore_azure.emulator.azurite import Storage
 from batchcore_azure.emulator.cloud import Emulator
 from batchcore_azure.emulator.machines import RunSettings
@@ -216,6 +218,16 @@ def cloud(use: Callable[[Emulator], Cloud], shared_emulator: Emulator) -> Iterat
     made = use(shared_emulator)
     yield made
     made.clear()
+
+
+@pytest.fixture
+def proxy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """What stands between everybody and the storage."""
+    url = urlsplit(cloud.emulator.storage.url)
+    with fault_proxy(url.port) as between:
+        address = url._replace(netloc=f"127.0.0.1:{between.port}").geturl()
+        monkeypatch.setenv("BATCHCORE_AZURE_STORAGE_ENDPOINT", address)
+        yield between
 
 
 @pytest.fixture

@@ -51,6 +51,27 @@ def test_a_run_that_is_lost_can_be_cleaned_up(cloud: Any, url: str) -> None:
     assert cloud.cli("attach", url, "--dir", "third").code == 5
 
 
+def test_what_runs_elsewhere_is_seen_at_once_and_can_be_stopped(cloud: Any) -> None:
+    cloud.job(
+        {"id": "a", "shell": "true"},
+        {"id": "b", "shell": "sleep 600"},
+        {"id": "c", "shell": "true", "depends_on": ["b"]},
+    )
+    _, *words = cloud.words()
+    store = cloud.cli("submit", *words, "--json").data["store"]
+    cloud.until(lambda: sorted(cloud.task_states()) == ["completed", "running"])
+    cloud.directory.rename(cloud.here / "gone")
+    cloud.cli("attach", store, "--dir", "other")
+    tasks = cloud.cli("status", "other", "--json").data["tasks"]
+    assert [task["state"] for task in tasks] == ["finalizing", "running", "pending"]
+    done = cloud.cli("cancel", "other", "--yes")
+    assert "2 tasks" in done.err
+    tasks = cloud.cli("status", "other", "--json").data["tasks"]
+    assert [task["state"] for task in tasks] == ["succeeded", "canceled", "canceled"]
+    assert cloud.task_states() == ["completed", "completed"]
+    assert sorted(task for _job, task in cloud.starts) == ["a", "b"]
+
+
 def test_attempts_of_a_retry_elsewhere_are_adopted(cloud: Any) -> None:
     cloud.job({"id": "a", "shell": "exit 3"})
     store = cloud.run("--json").data["store"]

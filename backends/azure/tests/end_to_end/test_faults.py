@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
+from urllib3.util import Retry
 
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.faultproxy import Fault as StorageFault
-from batchcore.testing.faultproxy import FaultProxy, fault_proxy
+from batchcore.testing.faultproxy import FaultProxy
 from batchcore_azure import storage
 from batchcore_azure.emulator.faults import Fault
 from batchcore_azure.lifetimes import Lifetime
@@ -37,8 +37,9 @@ GIVEN = [{"path": "given", "text": "some bytes"}]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the SDK try again at once; how long it waits is shown where its policy is."""
+    """Let every client try again at once; how long one waits is shown where its policy is."""
     monkeypatch.setattr(RequestsTransport, "sleep", lambda _self, _seconds: None)
+    monkeypatch.setattr(Retry, "sleep", lambda _self, _answer=None: None)
 
 
 @pytest.fixture
@@ -113,16 +114,6 @@ def test_a_service_that_stays_away_ends_the_command_and_not_the_run(many: Any) -
     assert has_run_once(many)
 
 
-@pytest.fixture
-def proxy(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """What stands between everybody and the storage."""
-    url = urlsplit(cloud.emulator.storage.url)
-    with fault_proxy(url.port) as between:
-        address = url._replace(netloc=f"127.0.0.1:{between.port}").geturl()
-        monkeypatch.setenv("BATCHCORE_AZURE_STORAGE_ENDPOINT", address)
-        yield between
-
-
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}], ids=["", "with a time"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_storage_is_asked_again(
@@ -146,6 +137,34 @@ def test_an_output_that_does_not_arrive_as_it_was_is_fetched_again(
     done = cloud.run()
     assert done.code == 0, done.err
     assert output(cloud) == "some bytes"
+
+
+def test_an_output_that_is_always_cut_ends_the_command_and_not_the_run(
+    cloud: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.job(WRITE, resources=GIVEN)
+    with monkeypatch.context() as broken_off:
+        cut = StorageFault(kind="cut")
+        wanted = lambda request: cut if request.path.endswith("/wd/out.txt") else None  # noqa: E731
+        broken_off.setattr(proxy, "fault_of", wanted)
+        broken = cloud.run()
+    assert broken.code == 7, broken.err
+    assert not list(cloud.directory.glob("outputs/**/out.txt"))
+    assert cloud.run().code == 0
+    assert output(cloud) == "some bytes"
+    assert len(cloud.starts) == 1
+
+
+@pytest.mark.parametrize("kind", ["refuse", "lose"])
+def test_a_resource_whose_sending_was_not_confirmed_is_there_once_and_whole(
+    cloud: Any, proxy: FaultProxy, kind: Any
+) -> None:
+    cloud.job(WRITE, resources=GIVEN)
+    proxy.add(StorageFault(kind=kind, method="PUT", path=r"/resources/"))
+    done = cloud.run()
+    assert done.code == 0, done.err
+    assert output(cloud) == "some bytes"
+    assert len([name for name in cloud.blobs_of("batchcore") if "/resources/" in name]) == 1
 
 
 def output(cloud: Any) -> str:
@@ -235,6 +254,23 @@ def test_a_task_whose_machine_is_lost_starts_again_on_another(cloud: Any) -> Non
     task = accident(cloud, lose_and_replace(cloud))
     assert task.attempt == 1
     assert task.node.endswith("(start 2)")
+
+
+def test_what_a_preempted_start_had_half_written_is_not_in_the_output(
+    cloud: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("BATCHCORE_AZURE_NODES", "0")
+    monkeypatch.setenv("BATCHCORE_AZURE_SPOT_NODES", "1")
+    halves = "echo first >> out.txt; echo begun; sleep 1; echo second >> out.txt"
+    cloud.job({"id": "slow", "shell": halves, "outputs": ["out.txt"]})
+    child = cloud.start()
+    cloud.until(lambda: cloud.task_states() == ["running"])
+    cloud.says(lambda: "begun" in cloud.cli("logs", str(cloud.directory)).out)
+    cloud.state.preempt_node(*only_node(cloud))
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert output(cloud) == "first\nsecond\n"
+    assert len(cloud.starts) == 2
 
 
 def lose_and_replace(cloud: Any) -> Callable[[str, str], None]:
