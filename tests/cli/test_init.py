@@ -92,16 +92,6 @@ def test_a_name_of_batchcore_itself_is_refused(cli: Call, tree: Call, name: str)
     assert tree() == set()
 
 
-def test_without_plugin_it_names_the_option(cli: Call, tree: Call) -> None:
-    done = cli("init")
-    assert done.code == 2
-    assert done.err == (
-        "error[BC2000]: init was not told what to write\n"
-        "  help: type: batchcore init --plugin NAME\n"
-    )
-    assert tree() == set()
-
-
 def test_an_unknown_style_is_refused(cli: Call, tree: Call) -> None:
     done = cli("init", "--plugin", "demo", "--style", "rwa")
     assert done.code == 2
@@ -115,7 +105,7 @@ def test_a_directory_with_something_in_it_is_left_alone(cli: Call, here: Path, t
     done = cli("init", "--plugin", "demo")
     assert done.code == 2
     assert "batchcore-demo is not empty" in done.err
-    assert "--dir PATH" in done.err
+    assert "choose another DIRECTORY" in done.err
     assert tree() == {"batchcore-demo", "batchcore-demo/mine.txt"}
 
 
