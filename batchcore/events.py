@@ -1,4 +1,8 @@
-"""What happens in a run, as values; observers hear of it one by one, each guarded."""
+"""What happens in a run, as values; observers hear of it one by one, each guarded.
+
+``docs/events.md`` shows how to watch a run. Later versions may add fields, with defaults, and
+events: an observer passes over what it does not know.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,18 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
-    """The driver began; `resumed` where the run was begun by an earlier command."""
+    """The driver began; `resumed` where the run was begun by an earlier command.
+
+    `directory` is the run directory, and `counts` how many tasks are in which state.
+    """
 
     run_id: str
     backend: str
     tasks: int
     already_succeeded: int
     resumed: bool
+    directory: str = ""
+    counts: dict[TaskState, int] = {}
 
 
 class Staged(Event, frozen=True, kw_only=True):
@@ -43,7 +52,13 @@ class Note(Event, frozen=True, kw_only=True):
 
 
 class TaskChanged(Event, frozen=True, kw_only=True):
-    """A task went from `old` to `new`; after a failure that is retried, `new` is `queued`."""
+    """A task went from `old` to `new`; after a failure that is retried, `new` is `queued`.
+
+    `attempt` is the one that the task was in before the change: 0 where the first is queued.
+    `reason`, `exit_code` and `detail` say how an attempt ended that failed, retried or not.
+    `started_at` and `ended_at` are when its command ran, in seconds since the epoch by the clock
+    of the backend, and `duration` the seconds between them; each is None where it is not known.
+    """
 
     task_id: str
     attempt: int
@@ -53,10 +68,23 @@ class TaskChanged(Event, frozen=True, kw_only=True):
     exit_code: int | None = None
     detail: str = ""
     duration: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
 
 
 class Tick(Event, frozen=True, kw_only=True):
     """The driver has asked for news and there was none."""
+
+
+class RunLeft(Event, frozen=True, kw_only=True):
+    """The driver leaves before the end, and another one can go on; `why` in a sentence.
+
+    `failed` where something broke, not where somebody wanted to leave.
+    """
+
+    run_id: str
+    why: str
+    failed: bool
 
 
 class RunEnded(Event, frozen=True, kw_only=True):

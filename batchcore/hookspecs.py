@@ -16,12 +16,14 @@ import pluggy
 if TYPE_CHECKING:
     from batchcore.backend import BackendSpec
     from batchcore.errors import Problem
+    from batchcore.events import Observer
     from batchcore.model import Job
     from batchcore.states import TaskState
 
 __all__ = [
     "BACKENDS",
     "OBSERVERS",
+    "batchcore_observe_run",
     "batchcore_register_backend",
     "batchcore_run_finished",
     "batchcore_task_changed",
@@ -123,4 +125,24 @@ def batchcore_run_finished(run_id: str, state: str, directory: Path) -> None:
         @hookimpl
         def batchcore_run_finished(run_id: str, state: str, directory: Path) -> None:
             chat.post(f"{run_id} {state}: {directory / 'outputs'}")
+    """
+
+
+@_hookspec
+def batchcore_observe_run(run_id: str, directory: Path) -> Observer | None:
+    r"""Return who is to be told of every event of a run, or None.
+
+    Called in the process that drives the run, before it begins. What is returned is called with
+    each `batchcore.events.Event` in its order; it passes over those that it does not know. Return
+    soon: the driver waits. What it raises is reported once and changes nothing else.
+
+    Example: write down what happens, as lines of JSON::
+
+        @hookimpl
+        def batchcore_observe_run(directory: Path) -> Callable[[Event], None]:
+            def write(event: Event) -> None:
+                with (directory / "events.jsonl").open("ab") as file:
+                    file.write(msgspec.json.encode(event) + b"\n")
+
+            return write
     """

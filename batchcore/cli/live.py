@@ -1,15 +1,15 @@
-"""The displays of progress: plain lines, and on a terminal one line that is redrawn."""
+"""The displays of progress: plain lines, and on a terminal a view that is redrawn."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-from batchcore.cli.progress import Display
+from batchcore.cli.progress import Display, Render
 from batchcore.cli.screen import Screen
-from batchcore.report.text import Marks, printable
+from batchcore.report.text import Marks, cut, printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -32,19 +32,20 @@ class PlainDisplay:
         """Add a line."""
         self._screen.line(text, tone)
 
-    def status(self, render: Callable[[], str]) -> None:
-        """Show nothing: there is no line to redraw."""
+    def status(self, render: Render) -> None:
+        """Show nothing: nothing is redrawn."""
 
 
 class LiveDisplay:
-    """Lines, and below them one that changes; rich draws it."""
+    """Lines, and below them a view that changes; rich draws it."""
 
     live = True
 
-    def __init__(self, marks: Marks) -> None:
-        """Begin with an empty line."""
-        self.marks = marks
-        self._render: Callable[[], str] = str
+    def __init__(self, screen: Screen) -> None:
+        """Begin with an empty view."""
+        self.marks = screen.marks
+        self._screen = screen
+        self._render: Render | None = None
         self._live: Live | None = None
 
     def use(self, live: Live) -> None:
@@ -52,19 +53,25 @@ class LiveDisplay:
         self._live = live
 
     def line(self, text: str, tone: str = "") -> None:
-        """Add a line above the changing one."""
+        """Add a line above the view."""
         if self._live is not None:
             self._live.console.print(_styled(text, tone), soft_wrap=True)
 
-    def status(self, render: Callable[[], str]) -> None:
-        """Change the line."""
+    def status(self, render: Render) -> None:
+        """Change the view."""
         self._render = render
 
     def text(self) -> Text:
-        """Return the line as it is now, for rich to draw."""
+        """Return the view as it is now, for rich to draw."""
         from rich.text import Text
 
-        return Text(printable(self._render()), no_wrap=True, overflow="ellipsis")
+        if self._live is None or self._render is None:
+            return Text()
+        width = self._live.console.width
+        # What the encoding lacks is spelled out before the lines are cut, not after it.
+        lines = (cut(self._screen.spelled(line), width) for line in self._render(width))
+        whole = Text("\n", no_wrap=True, overflow="crop")
+        return whole.join(_toned(line, self.marks) for line in lines)
 
 
 class _File(io.TextIOBase):
@@ -91,7 +98,7 @@ def display(screen: Screen, *, quiet: bool) -> Iterator[Display]:
     from rich.console import Console
     from rich.live import Live
 
-    shown = LiveDisplay(screen.marks)
+    shown = LiveDisplay(screen)
     console = Console(
         file=cast("IO[str]", _File(screen)),
         force_terminal=True,
@@ -116,3 +123,7 @@ def _styled(text: str, tone: str) -> Text:
 
     word, space, rest = printable(text).partition(" ")
     return Text.assemble((word, _STYLES.get(tone, "")), space, rest)
+
+
+def _toned(line: str, marks: Marks) -> Text:
+    return _styled(line, "bad" if line.startswith(f"{marks.bad} ") else "")

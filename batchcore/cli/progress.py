@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from batchcore.clock import Clock
 from batchcore.events import Event, Note, RunEnded, RunStarted, Staged, TaskChanged, Tick
-from batchcore.report.run import counts_text, failure_text
+from batchcore.report.progress import Tally, pace_text, view_lines, words_text
+from batchcore.report.run import failure_text
 from batchcore.report.text import Marks, plural, printable
 from batchcore.states import TaskState
 from batchcore.units import show_seconds
 
 _QUIET_SECONDS = 30.0
 _FAILURES_SHOWN = 20
-_BAR = 24
+
+Render = Callable[[int], Sequence[str]]
 
 
 class Display(Protocol):
-    """Where progress is shown; `live` is whether one line of it is redrawn in place."""
+    """Where progress is shown; `live` is whether a part of it is redrawn in place."""
 
     live: bool
     marks: Marks
@@ -29,8 +30,8 @@ class Display(Protocol):
     def line(self, text: str, tone: str = "") -> None:
         """Add a line."""
 
-    def status(self, render: Callable[[], str]) -> None:
-        """Show what `render` returns, until the next one; only where that is live."""
+    def status(self, render: Render) -> None:
+        """Show the lines that `render` returns for a width, until the next; only if `live`."""
 
 
 class Titles(Struct, frozen=True, kw_only=True):
@@ -44,8 +45,9 @@ class Titles(Struct, frozen=True, kw_only=True):
 class Progress:
     """An observer of one run that writes to a display.
 
-    A display that is not live gets a line about the tasks every half minute at most, by the
-    clock of the events.
+    A live display has a view of the run, with the last failures in it; `close` makes lines of
+    what failed. Any other gets a line for each failure at once, and one about the tasks
+    every half minute at most, by the clock of the events.
     """
 
     def __init__(
@@ -63,16 +65,17 @@ class Progress:
         self._clock = clock
         self._quiet = quiet
         self._verbose = verbose and not quiet
-        self._states: dict[str, TaskState] = {}
-        self._started = RunStarted(
-            at=0.0, run_id="", backend="", tasks=0, already_succeeded=0, resumed=False
-        )
+        self._viewed = display.live and not quiet
+        self._tally = Tally()
+        self._began = 0.0
         self._told_at = 0.0
         self._failures = 0
+        self._held: list[str] = []
         self.seconds: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
+        self._tally.add(event)
         match event:
             case RunStarted():
                 self._begin(event)
@@ -87,76 +90,73 @@ class Progress:
             case Tick():
                 self._remind(event)
             case RunEnded():
-                self.seconds = event.at - self._started.at
+                self.seconds = event.at - self._began
             case _:
                 pass
 
+    def close(self) -> None:
+        """Write down what failed, where that stood in the view alone."""
+        for line in self._held:
+            self._display.line(line, "bad")
+        self._held.clear()
+
     def _begin(self, event: RunStarted) -> None:
-        self._started = event
-        self._told_at = event.at
+        self._began = self._told_at = event.at
         if self._quiet:
             return
         self._display.line(started_text(event, self._titles, self._display.marks))
         self._show()
 
     def _change(self, event: TaskChanged) -> None:
-        self._states[event.task_id] = event.new
         if event.new is TaskState.FAILED:
             self._fail(event)
         elif self._verbose:
             why = failure_text(event.reason, event.exit_code, event.duration, event.detail)
             again = f"  {why}; trying again" if event.reason and not event.new.final else ""
             self._display.line(f"  {event.task_id}  {event.new}{again}")
-        if not self._quiet and self._display.live:
-            self._show()
+        self._show()
         self._remind(event)
 
     def _remind(self, event: Event) -> None:
-        """Say off a terminal, where no line is redrawn, that the run is still alive."""
-        if self._quiet or self._display.live:
+        """Say off a terminal, where no view is redrawn, that the run is still alive."""
+        if self._quiet or self._display.live or event.at - self._told_at < _QUIET_SECONDS:
             return
-        if event.at - self._told_at >= _QUIET_SECONDS:
-            self._told_at = event.at
-            after = show_seconds(event.at - self._started.at)
-            self._display.line(f"  {self._words()}  after {after}")
+        self._told_at = event.at
+        view, marks = self._tally.view(), self._display.marks
+        pace = pace_text(view, event.at, marks)
+        after = f"after {show_seconds(event.at - self._began)}"
+        self._display.line("  ".join(["", words_text(view), after, pace]).rstrip())
 
     def _fail(self, event: TaskChanged) -> None:
         self._failures += 1
         if self._failures <= _FAILURES_SHOWN:
             why = failure_text(event.reason, event.exit_code, event.duration, event.detail)
-            self._display.line(f"{self._display.marks.bad} {event.task_id}  {why}", "bad")
+            self._say_failed(f"{self._display.marks.bad} {event.task_id}  {why}")
         elif self._failures == _FAILURES_SHOWN + 1:
-            self._display.line(
+            self._say_failed(
                 f"{self._display.marks.bad} more tasks failed; "
-                f"list them: batchcore status {self._titles.run} --failed",
-                "bad",
+                f"list them: batchcore status {self._titles.run} --failed"
             )
 
-    def _show(self) -> None:
-        """Give the display the current line, whose time goes on between events."""
-        done, words = self._done(), self._words()
-        total, marks = self._started.tasks, self._display.marks
-        # The events may go by another clock than the seconds on the line.
-        began = self._clock.monotonic()
-        offset = max(self._clock.now() - self._started.at, 0.0)
+    def _say_failed(self, text: str) -> None:
+        if self._viewed:
+            self._held.append(text)
+        else:
+            self._display.line(text, "bad")
 
-        def render() -> str:
-            seconds = offset + self._clock.monotonic() - began
-            return f"  {bar_text(done, total, marks)}  {words}  {show_seconds(seconds)}"
+    def _show(self) -> None:
+        """Give the display the current view, whose time goes on between events."""
+        if not self._viewed:
+            return
+        view, name, marks = self._tally.view(), self._titles.run, self._display.marks
+        # The events may go by another clock than the seconds of the view.
+        began, clock = self._clock.monotonic(), self._clock.monotonic
+        now = max(self._clock.now(), view.started_at)
+
+        def render(width: int) -> Sequence[str]:
+            return list(view_lines(view, now + clock() - began, name, width, marks))
 
         self._display.status(render)
-
-    def _done(self) -> int:
-        ended = sum(state.final for state in self._states.values())
-        return min(self._started.already_succeeded + ended, self._started.tasks)
-
-    def _words(self) -> str:
-        counts = Counter(state.value for state in self._states.values())
-        known = sum(counts.values()) + self._started.already_succeeded
-        counts[TaskState.PENDING] += max(self._started.tasks - known, 0)
-        return "  ".join(
-            part for part in (f"{self._done()}/{self._started.tasks}", counts_text(counts)) if part
-        )
 
 
 def started_text(event: RunStarted, titles: Titles, marks: Marks) -> str:
@@ -168,9 +168,3 @@ def started_text(event: RunStarted, titles: Titles, marks: Marks) -> str:
     parts = [f"batchcore {titles.version}", event.run_id, event.backend]
     parts += [plural(event.tasks, "task"), image, goes_on]
     return f" {marks.dot} ".join(part for part in parts if part)
-
-
-def bar_text(done: int, total: int, marks: Marks) -> str:
-    """Return how much is done, as a bar."""
-    full = _BAR * done // total if total else _BAR
-    return marks.full * full + marks.empty * (_BAR - full)

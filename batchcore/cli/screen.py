@@ -47,6 +47,10 @@ class Screen:
         """Write text as it is; what the stream's encoding does not have is escaped."""
         self.bytes(text.encode(self.encoding, "backslashreplace"))
 
+    def spelled(self, text: str) -> str:
+        """Return a text as `write` shows it."""
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+
     def json(self, text: str) -> None:
         """Write JSON, which is UTF-8 wherever it goes."""
         self.bytes(text.rstrip("\n").encode() + b"\n")

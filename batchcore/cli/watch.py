@@ -1,60 +1,56 @@
-"""`status --watch`: how far a run is, until it ends; and who drives it."""
+"""`status --watch`: how far a run is, until it ends."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
 
+from batchcore.cli.execute import titles_of
 from batchcore.cli.live import display
+from batchcore.cli.owner import driver_of, driver_text
+from batchcore.cli.progress import Progress
 from batchcore.cli.session import Session
-from batchcore.record.rundir import Owner, is_driven, owner_of
+from batchcore.events import Observers
+from batchcore.life.follow import Follower
+from batchcore.record.rundir import is_driven
 from batchcore.report.data import one_line, run_json
 from batchcore.report.run import summary_text
-from batchcore.run import Run, RunReport
-
-
-def driver_of(report: RunReport) -> Owner | None:
-    """Return who drives a run now, None where nobody does or it has ended."""
-    if report.state != "running" or not is_driven(report.directory):
-        return None
-    return owner_of(report.directory) or Owner(pid=0, host="?")
-
-
-def driver_text(driver: Owner | None, name: str) -> str:
-    """Say who drives a run that has not ended, or how to go on with it."""
-    if driver is None:
-        return f"no driver runs; go on with: batchcore wait {name}"
-    return f"driven by process {driver.pid} on {driver.host} since {driver.since}"
+from batchcore.results import RunReport
+from batchcore.run import Run
 
 
 def watch_run(session: Session, run: Run, name: str, interval: float) -> None:
     """Show a run again and again until it ends, or until nobody drives it.
 
-    A terminal shows one line that changes; elsewhere it is a line for each change, with
+    A terminal shows the view that ``run`` has; elsewhere it is a line for each change, with
     ``--json`` one of JSON.
     """
-    with display(session.err, quiet=session.wants_json) as shown:
-        last = ""
-        while True:
-            # Asked before the record is read: what the driver wrote last is not missed.
-            driven = is_driven(run.directory)
-            report = run.report(states=())
-            text = _text(session, run, report)
-            shown.status(partial(str, text))
-            if not shown.live and _key(report) != last:
-                session.out.line(text)
-                last = _key(report)
-            if report.state != "running" or not driven:
-                break
-            session.clock.sleep(interval)
-    if report.state == "running":
+    if session.wants_json or not (session.out.interactive and session.err.interactive):
+        for news in _looks(session, run, Observers(), interval):
+            if news:
+                session.out.line(_text(session, run, run.report(states=())))
+    else:
+        with display(session.err, quiet=False) as shown:
+            # The view need not be closed: what failed is listed when this is over.
+            progress = Progress(shown, titles_of(run, name), session.clock)
+            for _ in _looks(session, run, Observers([progress]), interval):
+                pass
+    if run.state == "running":
         session.err.line(driver_text(None, name))
+
+
+def _looks(session: Session, run: Run, observers: Observers, interval: float) -> Iterator[bool]:
+    """Look at a run now and then, and yield each time whether there was news."""
+    follower = Follower(run, observers, session.clock)
+    driven = True
+    while driven and not follower.ended:
+        # Asked before the record is read: what the driver wrote last is not missed.
+        driven = is_driven(run.directory)
+        yield follower.look()
+        if driven and not follower.ended:
+            session.clock.sleep(interval)
 
 
 def _text(session: Session, run: Run, report: RunReport) -> str:
     if session.wants_json:
         return one_line(run_json(report, driver_of(report)))
     return summary_text(report, run.heading.created_at, session.clock.now())
-
-
-def _key(report: RunReport) -> str:
-    return f"{report.state} {report.counts}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 from batchcore.clock import Clock
 from batchcore.events import Note, Observers, RunEnded, RunStarted, Staged, TaskChanged, Tick
@@ -13,11 +15,12 @@ from batchcore.states import TaskState
 class Announcer:
     """Turns what happens to a run's rows into events."""
 
-    def __init__(self, observers: Observers, clock: Clock, header: Header) -> None:
+    def __init__(self, observers: Observers, clock: Clock, header: Header, directory: Path) -> None:
         """Tell these observers of this run."""
         self._observers = observers
         self._clock = clock
         self._header = header
+        self._directory = directory
 
     def started(self, rows: Mapping[str, TaskRow]) -> None:
         """Tell that the driver begins with these rows."""
@@ -29,6 +32,8 @@ class Announcer:
                 tasks=len(rows),
                 already_succeeded=sum(r.state is TaskState.SUCCEEDED for r in rows.values()),
                 resumed=any(row.attempt for row in rows.values()),
+                directory=str(self._directory),
+                counts=dict(Counter(row.state for row in rows.values())),
             )
         )
 
@@ -60,6 +65,8 @@ class Announcer:
                 exit_code=row.exit_code,
                 detail=row.detail,
                 duration=duration,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
             )
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,21 +16,19 @@ from msgspec import Struct
 
 from batchcore.backend import Backend
 from batchcore.clock import Clock, SystemClock
-from batchcore.driver.driver import Driver, Policy, patience_to_cancel
+from batchcore.driver.driver import Driver, Policy
 from batchcore.driver.signals import CANCELING, at_signals
 from batchcore.errors import BatchcoreError, Detached, WaitTimeout
-from batchcore.events import Event, Note, Observer, Observers, RunEnded, TaskChanged
-from batchcore.life.follow import follow
+from batchcore.events import Event, Note, Observer, Observers, RunEnded, RunLeft, TaskChanged
 from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.record.resume import reopen
-from batchcore.record.rundir import is_driven
-from batchcore.run import Run
 from batchcore.settings import OnInterrupt
 
 LATE = -1
 """The exit code of a `Detached` that no signal has caused, but a time that is over."""
 _MANNER = "manner"
+_VERSIONS = "versions"
 
 
 class Manner(Struct, frozen=True, kw_only=True):
@@ -76,6 +76,34 @@ def read_manner(record: Record) -> Manner | None:
         return None
 
 
+class Versions(Struct, frozen=True, kw_only=True):
+    """What drove a run last; `backend` is the distribution that has the backend, with its own."""
+
+    batchcore: str
+    backend: str
+    python: str
+
+
+def save_versions(record: Record, plugins: Plugins) -> None:
+    """Write down what drives a run from now on."""
+    name = record.header.backend
+    labels = [plugin.label for plugin in plugins.names() if plugin.name == name]
+    versions = Versions(
+        batchcore=version("batchcore"),
+        backend=" or ".join(labels),
+        python=platform.python_version(),
+    )
+    record.save_meta(_VERSIONS, msgspec.json.encode(versions).decode())
+
+
+def read_versions(record: Record) -> Versions | None:
+    """Return what drove the run; None where that is lost."""
+    try:
+        return msgspec.json.decode(record.meta(_VERSIONS), type=Versions)
+    except msgspec.MsgspecError:
+        return None
+
+
 def drive_record(
     record: Record,
     backend: Backend,
@@ -100,7 +128,8 @@ def drive_record(
         observers.add(UntilLate(clock or SystemClock(), timeout, driver.detach))
     with _signals_of(driver, on_interrupt), closing(record):
         try:
-            with closing(backend):
+            left = _told_if_left(record, observers, clock or SystemClock())
+            with closing(backend), left:
                 _drive(driver, record, observers, submit_only=submit_only)
         except Detached as exc:
             error: BatchcoreError = exc
@@ -109,36 +138,24 @@ def drive_record(
             raise leave(error, record) if leave else error from None
 
 
-def follow_driver(
-    run: Run, observers: Observers, clock: Clock, on_interrupt: OnInterrupt = "detach"
-) -> None:
-    """Tell what the process that drives a run does, until it has gone.
+@contextmanager
+def _told_if_left(record: Record, observers: Observers, clock: Clock) -> Iterator[None]:
+    """Tell that the run is left, where it has not ended at the end of a block."""
 
-    A signal asks it to cancel all tasks where `on_interrupt` says so, and raises
-    `KeyboardInterrupt` where not, as the next one does. Raises `Detached` where canceling took
-    too long.
-    """
-    if on_interrupt == "detach":
-        follow(run, observers, clock)
-        return
-    patience = patience_to_cancel(run.plan)
-    codes: list[int] = []
+    def tell(why: str, *, failed: bool = False) -> None:
+        run_id = record.header.run_id
+        observers.tell(RunLeft(at=clock.now(), run_id=run_id, why=why, failed=failed))
 
-    def interrupt(exit_code: int) -> None:
-        codes.append(exit_code)
-        raise KeyboardInterrupt
-
-    def cancel() -> float:
-        run.cancel()
-        return clock.monotonic() + patience
-
-    with at_signals(interrupt, CANCELING):
-        follow(run, observers, clock, interrupted=cancel)
-    if codes and not run.has_ended and is_driven(run.directory):
-        raise Detached(
-            f"Detached. The tasks were asked to stop, and have not within {patience:.0f} s.",
-            signal_exit=codes[0],
-        )
+    try:
+        yield
+    except (Detached, KeyboardInterrupt) as exc:
+        tell(exc.reason if isinstance(exc, Detached) else "Interrupted.")
+        raise
+    except BaseException as exc:
+        tell(exc.reason if isinstance(exc, BatchcoreError) else type(exc).__name__, failed=True)
+        raise
+    if not record.has_ended:
+        tell("What could start has been submitted.")
 
 
 def _signals_of(driver: Driver, on_interrupt: OnInterrupt) -> AbstractContextManager[None]:
@@ -196,4 +213,6 @@ def observers_of(
                 plugin.run_finished(run_id, event.state, directory)
 
         told.add(tell)
+        for observer in plugin.observe_run(run_id, directory):
+            told.add(observer)
     return told

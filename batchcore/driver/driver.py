@@ -84,7 +84,9 @@ class Driver:
         self._detach = 0
         self._asked: list[CancelRequest] = []
         self._until: tuple[float, int] | None = None
-        self._announcer = Announcer(observers or Observers(), self._clock, record.header)
+        self._announcer = Announcer(
+            observers or Observers(), self._clock, record.header, record.directory
+        )
         self._patience = Patience(self._clock, self._chance, self._before_pause)
         self._context = RunContext(
             run_id=record.header.run_id,
@@ -187,6 +189,7 @@ class Driver:
             if not self._rows[task_id].state.final
             for file in task.files
         }
+        begun = self._clock.now()
         sent = self._patience.repeat(
             lambda: stage(
                 files.values(),
@@ -196,6 +199,7 @@ class Driver:
                 self._backend.filesystem,
             )
         )
+        self._record.save_staging(begun, self._clock.now())
         self._announcer.staged(sent, len(files))
         self._keep_copy(store)
 

@@ -26,6 +26,7 @@ class Ledger:
         self._unsynced = record.unsynced
         self._announcer = announcer
         self._clock = clock
+        self._preparing: dict[str, float] = {}
         self.rows = {row.id: row for row in record.rows()}
 
     def take_up(
@@ -58,6 +59,8 @@ class Ledger:
         for update in updates:
             row = self.rows[update.task_id]
             if can_move(row.state, update.state):
+                if update.state is TaskState.PREPARING:
+                    self._preparing[row.id] = self._clock.now()
                 self._announcer.changed(row, update.state)
                 row.state = update.state
                 row.node = update.node or row.node
@@ -90,6 +93,8 @@ class Ledger:
                 files=files,
                 started_at=row.started_at,
                 ended_at=row.ended_at,
+                preparing_at=self._preparing.get(row.id),
+                collected_at=self._clock.now(),
             )
             manifest.add(self._record.directory, published)
         self._record.save_end(row, files)
@@ -102,6 +107,7 @@ class Ledger:
         finished.discard()
         self._record.save_attempt(row)
         self._announcer.changed(row, TaskState.QUEUED, old)
+        self._preparing.pop(row.id, None)
         next_attempt(row, budget)
         self._record.save([row])
 

@@ -11,7 +11,7 @@ import msgspec
 
 from batchcore.errors import BatchcoreError, exit_code_of
 from batchcore.report.run import RunLine
-from batchcore.run import RunReport
+from batchcore.results import RunReport
 
 ERROR = "batchcore.error/1"
 RUNS = "batchcore.runs/1"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from batchcore.replay import Difference, OutputChange, Replay
 from batchcore.report.run import failure_text
 from batchcore.report.text import Marks, plural, printable
-from batchcore.run import TaskResult
+from batchcore.results import TaskResult
 from batchcore.states import TaskState
 from batchcore.units import show_bytes, show_seconds
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchcore.report.text import Marks, ago, plural, printable, table
-from batchcore.run import RunReport, TaskResult
+from batchcore.results import RunReport, TaskResult
 from batchcore.states import FailureReason, TaskState
 from batchcore.units import show_seconds
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from batchcore.cli.progress import Progress, Titles, bar_text
+from batchcore.cli.progress import Progress, Render, Titles
 from batchcore.events import Note, RunEnded, RunStarted, Staged, TaskChanged, Tick
+from batchcore.report.progress import bar_text
 from batchcore.report.text import ASCII, UNICODE, Marks
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.clock import FakeClock
@@ -22,13 +21,17 @@ class Lines:
         self.live = live
         self.marks = marks
         self.lines: list[str] = []
-        self.render: Callable[[], str] = str
+        self.render: Render = lambda _width: []
 
     def line(self, text: str, tone: str = "") -> None:
         self.lines.append(text)
 
-    def status(self, render: Callable[[], str]) -> None:
+    def status(self, render: Render) -> None:
         self.render = render
+
+    @property
+    def view(self) -> list[str]:
+        return list(self.render(80))
 
 
 def started(tasks: int = 4, before: int = 0) -> RunStarted:
@@ -39,6 +42,7 @@ def started(tasks: int = 4, before: int = 0) -> RunStarted:
         tasks=tasks,
         already_succeeded=before,
         resumed=False,
+        counts={TaskState.SUCCEEDED: before, TaskState.PENDING: tasks - before},
     )
 
 
@@ -48,7 +52,7 @@ def changed(task: str, new: TaskState, at: float = 101.0, detail: str = "") -> T
         at=at,
         task_id=task,
         attempt=1,
-        old=TaskState.QUEUED,
+        old=TaskState.PENDING,
         new=new,
         reason=FailureReason.EXIT_CODE if failed else None,
         exit_code=1 if failed else None,
@@ -139,22 +143,50 @@ def test_the_line_counts_states(progress: Progress, display: Lines) -> None:
     assert display.lines[-1] == "  2/5  1 running  2 pending  after 31.0 s"
 
 
-def test_a_live_line_is_not_added(display: Lines) -> None:
+def test_a_live_display_gets_no_reminders(display: Lines) -> None:
     display.live = True
     progress = Progress(display, TITLES, FakeClock(100.0))
     progress(started())
     progress(changed("a", TaskState.RUNNING, at=200.0))
     assert len(display.lines) == 1
-    assert "0/4  1 running  3 pending" in display.render()
+    assert "0/4  1 running  3 pending" in display.view[0]
 
 
-def test_the_time_of_a_live_line_goes_on(display: Lines) -> None:
+def test_the_time_of_a_live_view_goes_on(display: Lines) -> None:
     display.live = True
     clock = FakeClock(100.0)
     Progress(display, TITLES, clock)(started())
-    assert display.render().endswith("  0.0 s")
+    assert display.view[0].endswith("  0.0 s")
     clock.sleep(5)
-    assert display.render().endswith("  5.0 s")
+    assert display.view[0].endswith("  5.0 s")
+
+
+def test_a_failure_stands_in_the_view_until_that_is_taken_down(display: Lines) -> None:
+    display.live = True
+    progress = Progress(display, TITLES, FakeClock(100.0))
+    progress(started())
+    progress(changed("a", TaskState.FAILED, detail="ValueError: x"))
+    assert display.view[1:] == [
+        "✗ a  exit 1 after 2.1 s   ValueError: x",
+        "  look: batchcore logs demo-1 a",
+    ]
+    assert len(display.lines) == 1
+    progress.close()
+    assert display.lines[1:] == ["✗ a  exit 1 after 2.1 s   ValueError: x"]
+
+
+def test_no_failure_is_written_twice(progress: Progress, display: Lines) -> None:
+    progress(started())
+    progress(changed("a", TaskState.FAILED))
+    progress.close()
+    assert len(display.lines) == 2
+
+
+def test_a_line_off_a_terminal_guesses_what_is_left(progress: Progress, display: Lines) -> None:
+    progress(started())
+    progress(changed("a", TaskState.SUCCEEDED, at=110.0))
+    progress(changed("b", TaskState.SUCCEEDED, at=140.0))
+    assert display.lines[-1] == "  2/4  2 pending  after 40.0 s  3 tasks/min · about 40 s left"
 
 
 def test_quiet_tells_failures_alone(display: Lines) -> None:
