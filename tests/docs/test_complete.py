@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,12 @@ import pytest
 from batchcore.backend import Backend
 from batchcore.errors import CODES
 from batchcore.plugins import FIRST_PARTY, Plugins
+from batchcore.settings import CoreSettings
 from batchcore.testing import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "batchcore"
-AZURE = ROOT / "backends/azure/batchcore_azure"
+CORE = Path(find_spec("batchcore").origin).parent
+AZURE = Path(find_spec("batchcore_azure").origin).parent
 
 
 def headings(page: str, level: int) -> list[str]:
@@ -67,7 +70,7 @@ def test_every_option_of_a_backend_is_described(backend: str) -> None:
 def described_in(page: str, heading: str) -> set[str]:
     """Return the words at the start of the rows of the tables in a section of a page."""
     section = (ROOT / page).read_text().split(f"\n{heading}\n")[1].split("\n## ")[0]
-    return set(re.findall(r"^\| `([\w.]+)[(`]", section, re.MULTILINE))
+    return set(re.findall(r"^\| `([\w.$]+)[(`]", section, re.MULTILINE))
 
 
 def test_the_page_for_authors_has_every_method() -> None:
@@ -79,6 +82,27 @@ def test_the_page_for_authors_has_every_method() -> None:
 def test_the_page_for_authors_has_every_field_of_the_kits_subject() -> None:
     fields = set(Subject.__struct_fields__)
     assert described_in("docs/writing-a-backend.md", "## Testing") == fields
+
+
+def test_every_key_of_a_job_file_is_described() -> None:
+    schema = json.loads((ROOT / "docs/job.schema.json").read_text())
+    job = set(schema["properties"])
+    kinds = {name: set(kind["properties"]) for name, kind in schema["$defs"].items()}
+    wanted = {
+        "Job": job - kinds["Task"],
+        "Task": kinds["Task"] - job,
+        "Job and task": kinds["Task"] & job,
+        "Template of tasks": kinds["TaskTemplate"] - kinds["Task"],
+        **{name: kinds[name] for name in ("Resource", "Output", "Mount")},
+        **{name: kinds[name] for name in ("Requirements", "Dependency")},
+    }
+    page = "docs/reference/job-keys.md"
+    assert {name: described_in(page, f"## {name}") for name in wanted} == wanted
+
+
+def test_every_setting_is_described() -> None:
+    settings = set(CoreSettings.__struct_fields__)
+    assert described_in("docs/reference/settings.md", "## The settings") == settings
 
 
 def test_decisions_are_dated() -> None:

@@ -1,12 +1,15 @@
 """Every code block of the README and the documentation is executed or checked.
 
-A page is read from top to bottom in a directory of its own. A block after a line such as
+A page is read from top to bottom in a directory of its own, which holds the files of another page
+where it says "You go on with the files of". A block after a line such as
 "`worker.py`:" is a file that later blocks use; ``python`` runs, ``toml`` must load as a job or,
 in a `batchcore.toml`, as settings. A block that is called like a file which a command wrote must
 be a part of it. ``console`` runs what stands behind ``$`` and compares the output, in which ``…``
 is anything; a command that must fail has ``# exit`` and its code behind it. What needs containers
-or an account, or changes this installation, is checked and not run. What cannot be checked here
-is `UNCHECKED`.
+or an account, or changes this installation, is checked and not run. ``shell-session`` is a terminal
+with all it shows, on stderr too: every command is run, and the directory that `cd` leaves stays for
+the blocks that follow. What cannot be checked here
+is `UNCHECKED`; `DIRECTIVES` are followed by `test_site`, which builds the pages.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from batchcore.jobfile import load_job
 
@@ -32,9 +36,10 @@ PAGES = [
     *sorted(ROOT.glob("backends/*/README.md")),
 ]
 UNCHECKED = {"bicep", "dockerfile", "text"}
-LANGUAGES = {"console", "python", "sh", "toml"} | UNCHECKED
+DIRECTIVES = {"{eval-rst}", "{include}", "{toctree}"}
+LANGUAGES = {"console", "python", "sh", "toml", "yaml"} | UNCHECKED | DIRECTIVES
 CONTAINERS = ("docker", "azure")
-ELSEWHERE = {".", "az", "cd", "docker", "export", "pytest"}
+ELSEWHERE = {".", "az", "cd", "docker", "eval", "export", "pytest"}
 
 
 class Block(NamedTuple):
@@ -58,16 +63,28 @@ def blocks(page: Path) -> Iterator[Block]:
         elif start:
             lines.append(line)
         elif line.startswith("```"):
-            start, language, lines = number, line.removeprefix("```"), []
+            language = line.removeprefix("```").partition(" ")[0]
+            start, lines = number, []
         elif line.strip():
             before = line
     assert not start, f"{page}:{start}: the block does not end"
 
 
-def run(words: list[str], cwd: Path, place: str, code: int = 0) -> str:
-    """Run a command that exits so and return its standard output; fail with all it said."""
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
-    said = f"{place}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+def run(words: list[str], cwd: Path, place: str, code: int = 0, *, terminal: bool = False) -> str:
+    """Run a command that exits so and return its standard output; fail with all it said.
+
+    On a `terminal` both streams are one.
+    """
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if terminal else subprocess.PIPE,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    said = f"{place}: exit {done.returncode}\n{done.stdout}\n{done.stderr or ''}"
     assert done.returncode == code, said
     return done.stdout
 
@@ -75,6 +92,7 @@ def run(words: list[str], cwd: Path, place: str, code: int = 0) -> str:
 def here(words: list[str]) -> list[str]:
     """Return the command with this Python instead of any other."""
     programs = {"python": [sys.executable], "batchcore": [sys.executable, "-m", "batchcore"]}
+    programs |= {name: [name] for name in ("cat", "cp", "sed")}
     return [*programs[words[0]], *words[1:]]
 
 
@@ -82,7 +100,7 @@ def check_command(line: str, cwd: Path, place: str) -> str | None:
     """Run a command and return what it printed; None where it was only checked."""
     words = shlex.split(line, comments=True)
     if words[0] == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         for word in words[1:]:
             assert word in targets or "=" in word, f"{place}: there is no target {word}"
     elif words[0] == "pip":
@@ -118,9 +136,49 @@ def check_console(text: str, cwd: Path, place: str) -> None:
             assert re.fullmatch(pattern, shown, re.DOTALL), f"{place}: {line}\n{shown}"
 
 
+def check_session(text: str, cwd: Path, place: str) -> Path:
+    """Run what a terminal shows, compare all that it says, and return the last directory."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, expected = part.partition("\n")
+        words, code = shlex.split(line, comments=True), re.search(r"  # exit (\d+)$", line)
+        if words[0] == "cd":
+            cwd = cwd / words[1]
+            continue
+        shown = run(here(words), cwd, place, int(code[1]) if code else 0, terminal=True)
+        pattern = ".*".join(re.escape(piece) for piece in expected.split("…"))
+        assert re.fullmatch(pattern, shown, re.DOTALL), f"{place}: {line}\n{shown}"
+    return cwd
+
+
 def written_by_init(cwd: Path) -> set[str]:
     """Return the files of the projects that a page's ``batchcore init`` has written."""
     return {str(file.relative_to(cwd)) for file in cwd.glob("batchcore-*/**/*")}
+
+
+def files_before(page: Path) -> Iterator[Block]:
+    """Yield the files of the pages with whose files this one goes on."""
+    said = re.search(
+        r"^You go on with the files of \[.+?\]\((.+?)\)", page.read_text(), re.MULTILINE
+    )
+    if said:
+        earlier = page.parent / said[1]
+        yield from files_before(earlier)
+        yield from (block for block in blocks(earlier) if block.file)
+
+
+def write(block: Block, cwd: Path) -> None:
+    """Write the file that a block is."""
+    (cwd / block.file).parent.mkdir(parents=True, exist_ok=True)
+    (cwd / block.file).write_text(block.text)
+
+
+def check_python(block: Block, cwd: Path) -> None:
+    """Compile a file, which a later block uses, and run all else."""
+    if block.file:
+        compile(block.text, block.place, "exec")
+        return
+    (cwd / "block.py").write_text(block.text)
+    run([sys.executable, "block.py"], cwd, block.place)
 
 
 def check(block: Block, cwd: Path) -> None:
@@ -130,19 +188,17 @@ def check(block: Block, cwd: Path) -> None:
         assert block.text in (cwd / block.file).read_text(), f"{block.place}: not in {block.file}"
         return
     if block.file:
-        (cwd / block.file).parent.mkdir(parents=True, exist_ok=True)
-        (cwd / block.file).write_text(block.text)
+        write(block, cwd)
     if block.file == "batchcore.toml":
         run(here(["batchcore", "config", "show"]), cwd, block.place)
     elif block.language == "toml":
         path = cwd / (block.file or "block.toml")
         path.write_text(block.text)
         assert load_job(path).job.tasks, block.place
-    elif block.language == "python" and not block.file:
-        (cwd / "block.py").write_text(block.text)
-        run([sys.executable, "block.py"], cwd, block.place)
+    elif block.language == "yaml":
+        assert yaml.safe_load(block.text), block.place
     elif block.language == "python":
-        compile(block.text, block.place, "exec")
+        check_python(block, cwd)
     elif block.language == "console":
         check_console(block.text, cwd, block.place)
     elif block.language == "sh":
@@ -157,8 +213,14 @@ def name_of(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_blocks_of_a_page_are_true(page: Path, tmp_path: Path) -> None:
+    for block in files_before(page):
+        write(block, tmp_path)
+    cwd = tmp_path
     for block in blocks(page):
-        check(block, tmp_path)
+        if block.language == "shell-session":
+            cwd = check_session(block.text, cwd, block.place)
+        else:
+            check(block, cwd)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
