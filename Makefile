@@ -8,10 +8,10 @@ SEEDS = 50
 SEED =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint types bench parity faults format clean
+.PHONY: help demo test chaos lint types bench parity faults docs dist check-dist format clean
 
 py := $(VENV)/bin/python
-projects := pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml \
+projects := VERSION pyproject.toml backends/azure/pyproject.toml backends/localdocker/pyproject.toml \
 	examples/plugins/batchcore-slurm/pyproject.toml
 demos := local-process local-docker azure-emulated
 # pip cannot resolve the distributions one by one while they are not published.
@@ -23,8 +23,8 @@ for-azure-emulated := -e "backends/azure[emulator]"
 for-slurm := -e examples/plugins/batchcore-slurm
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
-		printf '  %-8s %s\n' $$name "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
+		printf '  %-10s %s\n' $$name "$$text"; done
 
 ifeq ($(filter $(BACKEND),$(demos)),)
 $(error BACKEND=$(BACKEND) has no demo; one of $(demos) has)
@@ -47,6 +47,8 @@ test: $(VENV)/.dev-installed  ## set up everything and run the tests; ARGS="-k n
 	@$(py) tools/docker_engine.py && $(py) tools/base_image.py || true
 	@$(py) tools/azurite.py || true
 	@$(py) tools/slurm.py || true
+	@$(py) tools/shells.py || true
+	@$(py) tools/chromium.py || true
 	@$(py) tools/faketime.py || true
 	@$(py) -m pytest $(ARGS)
 
@@ -76,6 +78,16 @@ faults: $(VENV)/.dev-installed  ## run the tests of every fault in docs/guarante
 	@$(py) tools/azurite.py || true
 	@$(py) tools/faketime.py || true
 	@$(py) tools/faults.py
+
+docs: $(VENV)/.dev-installed  ## build the documentation into build/docs
+	@$(py) -m sphinx -b html -E -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
+
+dist: $(VENV)/.dev-installed  ## build the wheels and the sdists into dist
+	@$(py) tools/release.py build
+
+check-dist: dist  ## install them elsewhere without an index and run the tests; ARGS="-k name"
+	@$(py) tools/release.py check $(ARGS)
 
 format: $(VENV)/.dev-installed  ## rewrite the files in the project's style
 	@$(py) -m ruff check --fix .

@@ -54,10 +54,10 @@ _HOMES = {
     "Task": "model",
     "TaskState": "states",
     "TasksFailed": "errors",
-    "attach": "attaching",
+    "attach": "life.attach",
     "load_job": "jobfile",
     "main": "cli.controller",
-    "run_job": "start",
+    "run_job": "life.start",
     "tasks_from_rows": "jobfile",
 }
 

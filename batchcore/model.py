@@ -328,10 +328,20 @@ class Job(Shared, frozen=True):
         return job
 
     def run(self, backend: str = "", **options: Any) -> Run:
-        """Run the job on a backend and return its `Run`; see `batchcore.life.start.run_job`."""
+        """Run the job on a backend and return its `Run`; see `batchcore.run_job`."""
         from batchcore.life.start import run_job
 
         return run_job(self, backend=backend, **options)
+
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
+        """Return the job as a notebook shows it, short whatever its size."""
+        from batchcore.report.notebook import job_bundle
+
+        return job_bundle(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same as HTML, for what asks for nothing else."""
+        return self._repr_mimebundle_()["text/html"]
 
 
 def _refuse_credential(what: str, source: str | None) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from msgspec import Struct
+import msgspec
 
-from batchcore.errors import NotFound, TasksFailed, TransferError, suggest
+from batchcore.errors import NotFound, TasksFailed, suggest
 from batchcore.plan import Plan
 from batchcore.record import (
     Header,
@@ -23,82 +22,16 @@ from batchcore.record import (
     read_plan,
 )
 from batchcore.record.requests import request_cancel
-from batchcore.states import FailureReason, TaskState
-from batchcore.transfer.files import CHUNK, copy, whole_file
+from batchcore.results import RunReport, TaskResult, digest_of, task_result
+from batchcore.states import TaskState
+from batchcore.transfer.files import CHUNK
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from batchcore.replay import Replay
 
-REPORT_SCHEMA = "batchcore.run/1"
-
-
-class OutputFile(Struct, frozen=True, kw_only=True):
-    """A collected file: its name in the task, where it is now, size in bytes, SHA-256."""
-
-    path: str
-    file: Path
-    size: int
-    sha256: str
-
-    def copy_to(self, target: Path, task_id: str) -> None:
-        """Copy the file of this task; the copy gets its name only once it is known to be right.
-
-        Raises `TransferError` where the file is missing or not what the task wrote.
-        """
-        try:
-            with self.file.open("rb") as source, whole_file(target) as copied:
-                if copy(source, copied).sha256 != self.sha256:
-                    raise self.wrong(task_id)
-        except FileNotFoundError as exc:
-            raise self.wrong(task_id) from exc
-
-    def wrong(self, task_id: str) -> TransferError:
-        """Return the error for a file that is missing or not what this task wrote."""
-        return TransferError(
-            f"{self.file} is missing or not what task {task_id!r} wrote",
-            hint="delete it and run the same job again: that task runs once more",
-            where=str(self.file),
-        )
-
-
-class TaskResult(Struct, frozen=True, kw_only=True):
-    """How far a task is, and what it left; times are seconds since the epoch."""
-
-    id: str
-    state: TaskState
-    attempt: int
-    reason: FailureReason | None
-    exit_code: int | None
-    detail: str
-    native: str
-    node: str
-    started_at: float | None
-    ended_at: float | None
-    outputs: tuple[OutputFile, ...]
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds from start to end, never below 0; None while it is not both known."""
-        if self.started_at is None or self.ended_at is None:
-            return None
-        return max(self.ended_at - self.started_at, 0.0)
-
-
-class RunReport(Struct, frozen=True, kw_only=True):
-    """A run as plain data; what ``--json`` prints.
-
-    `counts` are of all tasks, `tasks` those that were asked for. `store` is the URL from which
-    another machine can attach, empty where none can.
-    """
-
-    run: str
-    backend: str
-    state: str
-    directory: Path
-    counts: dict[str, int]
-    tasks: tuple[TaskResult, ...]
-    store: str = ""
-    schema: str = REPORT_SCHEMA
+_ROWS = 10  # of tasks in a notebook
 
 
 class Run:
@@ -209,7 +142,7 @@ class Run:
             store = record.store
             place = record.outputs_directory
         tasks = tuple(
-            _result(row, place, self._in_order(row, outputs.get(row.id, []))) for row in rows
+            task_result(row, place, self._in_order(row, outputs.get(row.id, []))) for row in rows
         )
         return RunReport(
             run=self.id,
@@ -220,6 +153,19 @@ class Run:
             tasks=tasks,
             store=store,
         )
+
+    def write_report(self, path: str | Path) -> Path:
+        """Write the report of this run as it stands, and return where its page is.
+
+        That is one HTML file, at `path` or in the directory `path`, with ``trace.csv`` and
+        ``report.json`` beside it. Raises `UsageError` where a file is in the way that is no
+        report, `BackendError` for a damaged record, and `EnvironmentNotReady` or `TransferError`
+        where the files cannot be written.
+        """
+        from batchcore.history import read_history
+        from batchcore.report.files import write_report
+
+        return write_report(read_history(self), Path(path))
 
     @property
     def tasks(self) -> tuple[TaskResult, ...]:
@@ -240,6 +186,18 @@ class Run:
         """
         self.raise_for_state()
         return [output.file for task in self.tasks for output in task.outputs]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a row for each task in the order of the job, as a table of pandas.
+
+        The index, `task`, has the ids. The columns are `state`; `reason` and `exit_code`, missing
+        where there is none; `attempt`, the last one; `started_at` and `ended_at`, in UTC;
+        `duration` in seconds; `node`; `detail`, why it failed; `bytes`, the size of all its
+        outputs; `outputs`, the list of their paths. Raises `EnvironmentNotReady` without pandas.
+        """
+        from batchcore.report.frame import data_frame
+
+        return data_frame(self.tasks)
 
     def raise_for_state(self) -> None:
         """Raise `TasksFailed` unless every task succeeded."""
@@ -297,7 +255,7 @@ class Run:
         tasks = [task for task in self.tasks if not task_ids or task.id in set(task_ids)]
         for task in tasks:
             for output in task.outputs:
-                if _digest(output.file) != output.sha256:
+                if digest_of(output.file) != output.sha256:
                     raise output.wrong(task.id)
         return tasks
 
@@ -337,6 +295,17 @@ class Run:
 
         return sorted(outputs, key=rank)
 
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
+        """Return the run as a notebook shows it, those that failed before all others."""
+        failed = self.report([TaskState.FAILED], _ROWS)
+        others = self.report([state for state in TaskState if state is not TaskState.FAILED], _ROWS)
+        shown = msgspec.structs.replace(others, tasks=(*failed.tasks, *others.tasks))
+        return shown._repr_mimebundle_()
+
+    def _repr_html_(self) -> str:
+        """Return the same as HTML, for what asks for nothing else."""
+        return self._repr_mimebundle_()["text/html"]
+
     def __repr__(self) -> str:
         """Name the run and its state."""
         return f"<Run {self.id} on {self.heading.backend}: {self.state}>"
@@ -348,30 +317,3 @@ def _state(counts: dict[TaskState, int]) -> str:
     if TaskState.FAILED in counts:
         return "failed"
     return "canceled" if TaskState.CANCELED in counts else "succeeded"
-
-
-def _result(row: TaskRow, place: Path, outputs: list[Any]) -> TaskResult:
-    return TaskResult(
-        id=row.id,
-        state=row.state,
-        attempt=row.attempt,
-        reason=row.reason,
-        exit_code=row.exit_code,
-        detail=row.detail,
-        native=row.native,
-        node=row.node,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        outputs=tuple(
-            OutputFile(path=o.path, file=place / o.to, size=o.size, sha256=o.sha256)
-            for o in outputs
-        ),
-    )
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from batchcore.cli.completion import backend_names, directories
 from batchcore.cli.execute import near
 from batchcore.cli.leaving import next_commands
 from batchcore.cli.options import config_options, json_option, traceback_option
@@ -23,10 +24,27 @@ SCHEMA = "batchcore.attach/1"
 
 @click.command(epilog="Example:  batchcore wait $(batchcore attach az://batchcore/demo-7f3a)")
 @click.argument("url", metavar="URL")
-@click.option("-b", "--backend", metavar="NAME", help="The backend that opens the URL.")
+@click.option(
+    "-b",
+    "--backend",
+    metavar="NAME",
+    help="The backend that opens the URL.",
+    shell_complete=backend_names,
+)
 @click.option("--set", "items", metavar="KEY=VALUE", multiple=True, help="Set a backend's option.")
-@click.option("--dir", "directory", metavar="DIR", help="The run directory itself.")
-@click.option("--runs", metavar="DIR", help="Where the run directories are (default: .batchcore).")
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    help="The run directory itself.",
+    shell_complete=directories,
+)
+@click.option(
+    "--runs",
+    metavar="DIR",
+    help="Where the run directories are (default: .batchcore).",
+    shell_complete=directories,
+)
 @json_option
 @config_options
 @traceback_option

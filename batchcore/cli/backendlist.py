@@ -7,6 +7,7 @@ import inspect
 import click
 import msgspec
 
+from batchcore.cli.completion import backend_names
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.plugins import InstalledPlugin, Plugins
@@ -42,7 +43,7 @@ def list_backends(session: Session) -> None:
 
 
 @click.command("show", epilog="Example:  batchcore backends show local-docker")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=backend_names)
 @json_option
 @traceback_option
 @click.pass_obj

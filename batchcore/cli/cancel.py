@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from batchcore.cli.completion import run_names, task_ids
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.life.manage import cancel_run
 from batchcore.report.data import json_text
 from batchcore.report.text import plural
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.states import TaskState
 
 SCHEMA = "batchcore.cancel/1"
@@ -18,8 +20,8 @@ _WAITING = {TaskState.PENDING, TaskState.QUEUED}
 
 
 @click.command(epilog="Example:  batchcore cancel sum-of-powers-7f3a seed-1")
-@click.argument("run", metavar="RUN")
-@click.argument("tasks", metavar="[TASK]...", nargs=-1)
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.argument("tasks", metavar="[TASK]...", nargs=-1, shell_complete=task_ids)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @run_option
 @json_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from batchcore.cli.completion import run_names
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
@@ -18,7 +19,7 @@ SCHEMA = "batchcore.clean/1"
 
 
 @click.command(epilog="Example:  batchcore clean sum-of-powers-7f3a --dry-run")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=run_names)
 @click.option("--all", "every", is_flag=True, help="Clean up after every run that has ended.")
 @click.option("--older-than", metavar="TIME", help='With --all: runs that ended so long ago: "7d".')
 @click.option("--dry-run", is_flag=True, help="List what would be deleted; delete nothing.")

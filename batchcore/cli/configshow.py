@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from batchcore.cli.completion import backend_names
 from batchcore.cli.options import config_options, json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.plugins import Plugins
@@ -16,7 +17,13 @@ SCHEMA = "batchcore.config/1"
 
 
 @click.command("show", epilog="Example:  batchcore config show --backend local-docker")
-@click.option("-b", "--backend", metavar="NAME", help="Show the settings of this backend.")
+@click.option(
+    "-b",
+    "--backend",
+    metavar="NAME",
+    help="Show the settings of this backend.",
+    shell_complete=backend_names,
+)
 @config_options
 @json_option
 @traceback_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from batchcore.cli.completion import backend_names, directories
 from batchcore.cli.options import config_options, json_option, traceback_option
 from batchcore.cli.session import Session
 from batchcore.doctor import Circumstances, examine
@@ -15,8 +16,20 @@ PROBLEM = 6
 
 
 @click.command(epilog="Example:  batchcore doctor --backend local-docker")
-@click.option("-b", "--backend", metavar="NAME", multiple=True, help="Look at this backend alone.")
-@click.option("--runs", metavar="DIR", help="Where the run directories are (default: .batchcore).")
+@click.option(
+    "-b",
+    "--backend",
+    metavar="NAME",
+    multiple=True,
+    help="Look at this backend alone.",
+    shell_complete=backend_names,
+)
+@click.option(
+    "--runs",
+    metavar="DIR",
+    help="Where the run directories are (default: .batchcore).",
+    shell_complete=directories,
+)
 @config_options
 @json_option
 @traceback_option

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import click
 
+from batchcore.cli.completion import run_names
 from batchcore.cli.execute import close, exit_code, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.options import traceback_option
@@ -17,7 +18,7 @@ from batchcore.record import Record
 
 
 @click.command(epilog="Example:  batchcore drive sum-of-powers-7f3a")
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", shell_complete=run_names)
 @click.option("--ready", type=int, default=-1, hidden=True)
 @run_option
 @traceback_option

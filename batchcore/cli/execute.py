@@ -6,16 +6,16 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from batchcore.cli.leaving import Leaving, at_service, in_background, say_submitted
 from batchcore.cli.live import PlainDisplay, display
+from batchcore.cli.owner import driver_of
 from batchcore.cli.progress import Display, Progress, Titles
 from batchcore.cli.screen import Screen
 from batchcore.cli.session import Session
-from batchcore.cli.watch import driver_of
 from batchcore.cli.wishes import Wishes
 from batchcore.jobfile import dump_job
 from batchcore.life.start import Prepared, drive, prepare, submit
@@ -25,7 +25,8 @@ from batchcore.report.data import json_text, run_json
 from batchcore.report.plan import dry_run_text, image_text
 from batchcore.report.run import closing_text
 from batchcore.report.text import printable
-from batchcore.run import Run, RunReport
+from batchcore.results import RunReport
+from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
 
 SUBMIT = "batchcore.submit/1"
@@ -107,22 +108,32 @@ def _drive(
             shown, titles, session.clock, quiet=wishes.quiet, verbose=wishes.verbose
         )
         _show_notes(shown, prepared, quiet=wishes.quiet)
-        run = drive(
-            prepared,
-            [progress],
-            submit_only=submit_only,
-            leave=Leaving(titles.run, remote=prepared.spec.remote),
-            on_interrupt="detach" if submit_only else prepared.settings.core.on_interrupt,
-        )
+        with closing(progress):
+            run = drive(
+                prepared,
+                [progress],
+                submit_only=submit_only,
+                leave=Leaving(titles.run, remote=prepared.spec.remote),
+                on_interrupt="detach" if submit_only else prepared.settings.core.on_interrupt,
+            )
         return run, progress.seconds
+
+
+def titles_of(run: Run, name: str) -> Titles:
+    """Return what the lines about a run that exists name; `name` is what to type for it."""
+    return Titles(version=version("batchcore"), image=image_text(run.plan), run=name)
 
 
 @contextmanager
 def watched(session: Session, run: Run, name: str, *, quiet: bool = False) -> Iterator[Progress]:
     """Show how a run that exists goes on, to an observer, as long as a block."""
-    titles = Titles(version=version("batchcore"), image=image_text(run.plan), run=name)
-    with _warnings_on(session.err), display(session.err, quiet=quiet) as shown:
-        yield Progress(shown, titles, session.clock, quiet=quiet)
+    titles = titles_of(run, name)
+    with (
+        _warnings_on(session.err),
+        display(session.err, quiet=quiet) as shown,
+        closing(Progress(shown, titles, session.clock, quiet=quiet)) as progress,
+    ):
+        yield progress
 
 
 def _show_notes(shown: Display, prepared: Prepared, *, quiet: bool) -> None:

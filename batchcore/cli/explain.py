@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from batchcore.cli.completion import run_names, task_ids
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.options import json_option, traceback_option
 from batchcore.cli.session import Session
@@ -14,8 +15,8 @@ from batchcore.report.explain import explanation_text
 
 
 @click.command(epilog="Example:  batchcore explain sum-of-powers-7f3a seed-1")
-@click.argument("run", metavar="RUN")
-@click.argument("task", metavar="[TASK]", required=False, default="")
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.argument("task", metavar="[TASK]", required=False, default="", shell_complete=task_ids)
 @run_option
 @json_option
 @traceback_option

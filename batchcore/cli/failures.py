@@ -70,17 +70,20 @@ def _known(exc: BaseException, session: Session) -> BatchcoreError:
 
 def _misuse(exc: click.ClickException) -> UsageError:
     """Return a mistake in the words of the command, with the word that may be meant."""
-    reason = exc.message.rstrip(".")
+    reason = " ".join(exc.message.split()).rstrip(".")
     hint = ""
     if isinstance(exc, click.NoSuchOption):
         reason = f"there is no option {exc.option_name}"
         if exc.possibilities:
             hint = f"did you mean {exc.possibilities[0]}?"
     elif isinstance(exc, click.BadParameter):
-        reason = exc.format_message().rstrip(".")
+        reason = " ".join(exc.format_message().split()).rstrip(".")
     ctx = exc.ctx if isinstance(exc, click.UsageError) else None
     if ctx and not hint:
         hint = f"see: {ctx.command_path} --help"
+    if ctx and isinstance(exc, click.MissingParameter):
+        example = " ".join((ctx.command.epilog or "").removeprefix("Example:").split())
+        hint = f"for example: {example}; {hint}" if example else hint
     return UsageError(reason[:1].lower() + reason[1:], hint=hint)
 
 

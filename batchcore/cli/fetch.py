@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from batchcore.cli.completion import directories, run_names, task_ids
 from batchcore.cli.execute import near
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.options import json_option, traceback_option
@@ -14,7 +15,8 @@ from batchcore.cli.session import Session
 from batchcore.errors import UsageError
 from batchcore.report.data import json_text
 from batchcore.report.text import plural, table
-from batchcore.run import OutputFile, Run, TaskResult
+from batchcore.results import OutputFile, TaskResult
+from batchcore.run import Run
 from batchcore.states import TaskState
 from batchcore.units import show_bytes
 
@@ -22,10 +24,16 @@ SCHEMA = "batchcore.files/1"
 
 
 @click.command(epilog="Example:  batchcore fetch sum-of-powers-7f3a --to results")
-@click.argument("run", metavar="RUN")
-@click.option("--to", metavar="DIR", help="Copy the files there.")
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.option("--to", metavar="DIR", help="Copy the files there.", shell_complete=directories)
 @click.option("--verify-only", is_flag=True, help="Read every file again; copy nothing.")
-@click.option("--task", metavar="ID", multiple=True, help="Take the files of this task alone.")
+@click.option(
+    "--task",
+    metavar="ID",
+    multiple=True,
+    help="Take the files of this task alone.",
+    shell_complete=task_ids,
+)
 @run_option
 @json_option
 @traceback_option

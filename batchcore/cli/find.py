@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from batchcore.cli.completion import directories
 from batchcore.errors import NotFound, suggest
 from batchcore.plugins import Plugins
 from batchcore.run import Run
@@ -21,7 +22,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def run_option(function: Function) -> Function:
     """Add the option that says where runs are looked for."""
     return click.option(
-        "--runs", metavar="DIR", help="Where the run directories are (default: .batchcore)."
+        "--runs",
+        metavar="DIR",
+        help="Where the run directories are (default: .batchcore).",
+        shell_complete=directories,
     )(function)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class LazyGroup(click.Group):
@@ -35,16 +38,30 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.verbs.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the verbs without importing any, and the options."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in self.verbs.items()
+            if name.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a verb, or say which one may be meant."""
-        if args[0] not in self.verbs:
-            from batchcore.errors import UsageError, suggest
+        if args[0] not in self.verbs and not ctx.resilient_parsing:
+            from difflib import get_close_matches
 
+            from batchcore.errors import UsageError
+
+            near = get_close_matches(args[0], self.verbs, n=1)
             raise UsageError(
                 f"there is no command {f'{ctx.command_path} {args[0]}'!r}",
-                hint=suggest(args[0], self.verbs),
+                hint=f'did you mean "{near[0]}"?' if near else f"see: {ctx.command_path} --help",
             )
         return super().resolve_command(ctx, args)
 

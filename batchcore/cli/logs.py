@@ -8,6 +8,7 @@ import click
 from msgspec import Struct
 
 from batchcore.backend import Stream
+from batchcore.cli.completion import run_names, task_ids
 from batchcore.cli.find import find_run, run_option
 from batchcore.cli.logtext import Escaper, tail_offset
 from batchcore.cli.options import traceback_option
@@ -15,7 +16,8 @@ from batchcore.cli.session import Session
 from batchcore.cli.tasklog import LogSource, TaskLog, choose_attempt
 from batchcore.errors import BackendError, UsageError, suggest
 from batchcore.record.rundir import is_driven
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.states import TaskState
 
 _POLL_SECONDS = 0.5
@@ -36,8 +38,8 @@ class _Asked(Struct, frozen=True, kw_only=True):
 
 
 @click.command(epilog="Example:  batchcore logs sum-of-powers-7f3a seed-1 -n 20")
-@click.argument("run", metavar="RUN")
-@click.argument("task", metavar="[TASK]", required=False)
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.argument("task", metavar="[TASK]", required=False, shell_complete=task_ids)
 @click.option("--stdout", is_flag=True, help="Print stdout alone.")
 @click.option("--stderr", is_flag=True, help="Print stderr alone.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), help="Print so many last lines.")

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from batchcore.cli.completion import backend_names, directories, files
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -27,7 +29,12 @@ def config_options(function: Function) -> Function:
     return _decorated(
         function,
         [
-            click.option("--config", metavar="FILE", help="Read this configuration file alone."),
+            click.option(
+                "--config",
+                metavar="FILE",
+                help="Read this configuration file alone.",
+                shell_complete=files,
+            ),
             click.option("--no-config", is_flag=True, help="Read no configuration file."),
         ],
     )
@@ -52,7 +59,13 @@ def submit_options(function: Function) -> Function:
     return _decorated(
         function,
         [
-            click.option("-b", "--backend", metavar="NAME", help="Where the tasks run."),
+            click.option(
+                "-b",
+                "--backend",
+                metavar="NAME",
+                help="Where the tasks run.",
+                shell_complete=backend_names,
+            ),
             click.option(
                 "--set", "items", metavar="KEY=VALUE", multiple=True, help="Set a backend's option."
             ),
@@ -68,9 +81,18 @@ def submit_options(function: Function) -> Function:
                 help="Whether the first failure stops the rest.",
             ),
             click.option("--fresh", is_flag=True, help="Begin anew where there is a run already."),
-            click.option("--dir", "directory", metavar="DIR", help="The run directory itself."),
             click.option(
-                "--runs", metavar="DIR", help="Where the run directories are (default: .batchcore)."
+                "--dir",
+                "directory",
+                metavar="DIR",
+                help="The run directory itself.",
+                shell_complete=directories,
+            ),
+            click.option(
+                "--runs",
+                metavar="DIR",
+                help="Where the run directories are (default: .batchcore).",
+                shell_complete=directories,
             ),
             click.option("--dry-run", is_flag=True, help="Say what would happen; create nothing."),
             json_option,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from batchcore.cli.completion import backend_names, directories, run_names, task_ids
 from batchcore.cli.execute import near, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.options import json_option, traceback_option
@@ -23,11 +24,25 @@ _DIFFERENT = 3
 
 
 @click.command(epilog="Example:  batchcore replay sum-of-powers-7f3a --task seed-1")
-@click.argument("run", metavar="RUN")
-@click.option("--task", metavar="ID", required=True, help="The task to run again.")
-@click.option("-b", "--backend", metavar="NAME", help="Where it runs.")
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.option(
+    "--task", metavar="ID", required=True, help="The task to run again.", shell_complete=task_ids
+)
+@click.option(
+    "-b",
+    "--backend",
+    metavar="NAME",
+    help="Where it runs.",
+    shell_complete=backend_names,
+)
 @click.option("--set", "items", metavar="KEY=VALUE", multiple=True, help="Set a backend's option.")
-@click.option("--dir", "directory", metavar="DIR", help="The run directory of the replay.")
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    help="The run directory of the replay.",
+    shell_complete=directories,
+)
 @click.option("--shell", is_flag=True, help="Open a shell in its place; the command waits.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what differs.")
 @run_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from batchcore.cli.completion import run_names, task_ids
 from batchcore.cli.execute import close, exit_code, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.leaving import Leaving
@@ -17,8 +18,15 @@ SCHEMA = "batchcore.life.retry/1"
 
 
 @click.command(epilog="Example:  batchcore retry sum-of-powers-7f3a --reason out_of_memory")
-@click.argument("run", metavar="RUN")
-@click.option("--task", "tasks", metavar="GLOB", multiple=True, help="Run these tasks again.")
+@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.option(
+    "--task",
+    "tasks",
+    metavar="GLOB",
+    multiple=True,
+    help="Run these tasks again.",
+    shell_complete=task_ids,
+)
 @click.option(
     "--reason", "reasons", metavar="REASON", multiple=True, help="Run what failed so again."
 )

@@ -7,6 +7,7 @@ import click
 from batchcore.cli.group import LazyGroup
 
 VERBS = {
+    "init": ("batchcore.cli.init:init", "Write a small project: a job, or a new backend."),
     "run": ("batchcore.cli.run:run", "Run a job to its end, or go on with it."),
     "submit": ("batchcore.cli.submit:submit", "Hand a job over and leave; print the run's id."),
     "attach": ("batchcore.cli.attach:attach", "Take up a run that another machine began."),
@@ -14,6 +15,7 @@ VERBS = {
     "status": ("batchcore.cli.status:status", "Show how far a run is, or the recent runs."),
     "logs": ("batchcore.cli.logs:logs", "Print what tasks wrote to stdout and stderr."),
     "explain": ("batchcore.cli.explain:explain", "Say why tasks failed or wait."),
+    "report": ("batchcore.cli.report:report", "Make one HTML page of a run."),
     "retry": ("batchcore.cli.retry:retry", "Run again what failed, or some of it."),
     "replay": ("batchcore.cli.replay:replay", "Run one task again, here, and say what differs."),
     "fetch": ("batchcore.cli.fetch:fetch", "Verify and copy the collected files."),
@@ -21,9 +23,12 @@ VERBS = {
     "clean": ("batchcore.cli.clean:clean", "Delete what a run, or every run, left; results stay."),
     "drive": ("batchcore.cli.drive:drive", "Drive a run; what works in the background."),
     "doctor": ("batchcore.cli.doctor:doctor", "Look for what keeps tasks from running."),
-    "init": ("batchcore.cli.init:init", "Write the project of a new backend."),
     "backends": ("batchcore.cli.backends:backends", "List and describe the backends."),
     "config": ("batchcore.cli.config:config", "Show the settings and where they come from."),
+    "completion": (
+        "batchcore.cli.completion:completion",
+        "Print the script that completes words in a shell.",
+    ),
 }
 
 
@@ -39,7 +44,11 @@ root = LazyGroup(
     name="batchcore",
     verbs=VERBS,
     help="Describe a batch job once; run it here, on Azure Batch or on any engine.",
-    epilog="Start with:  batchcore run job.toml --dry-run",
+    epilog="""\b
+New here? Three lines to a first result:
+  batchcore init my-job
+  cd my-job
+  batchcore run job.toml""",
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[
         click.Option(

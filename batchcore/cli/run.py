@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchcore.cli.completion import files
 from batchcore.cli.options import run_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example:  batchcore run job.toml --backend local-docker")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=files)
 @run_options
 @click.pass_obj
 def run(session: Session, /, job: str, **given: Any) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from pathlib import Path
 
 import click
 
+from batchcore.cli.completion import run_names
 from batchcore.cli.find import find_run, run_directories, run_option, runs_directory, typed_name
 from batchcore.cli.leaving import elsewhere
 from batchcore.cli.options import json_option, traceback_option
+from batchcore.cli.owner import driver_of, driver_text
 from batchcore.cli.session import Session
-from batchcore.cli.watch import driver_of, driver_text, watch_run
+from batchcore.cli.watch import watch_run
 from batchcore.errors import BatchcoreError, UsageError
+from batchcore.record.rundir import is_driven
 from batchcore.report.data import run_json, runs_json
 from batchcore.report.run import RunLine, hidden_text, runs_text, summary_text, tasks_text
-from batchcore.run import Run, RunReport
+from batchcore.results import RunReport
+from batchcore.run import Run
 from batchcore.states import TaskState
 from batchcore.units import seconds
 
@@ -25,7 +30,7 @@ _SHOWN = 20
 
 
 @click.command(epilog="Example:  batchcore status sum-of-powers-7f3a --failed")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=run_names)
 @click.option("--tasks", "all_tasks", is_flag=True, help="List every task.")
 @click.option("--failed", is_flag=True, help="List the failed tasks alone.")
 @click.option("--watch", is_flag=True, help="Go on until the run ends.")
@@ -56,7 +61,7 @@ def status(
     if watch and run is None:
         raise UsageError("--watch watches one run", hint="name it: batchcore status RUN --watch")
     if run is None:
-        _list_runs(session, runs_directory(runs))
+        _list_runs(session, runs)
     else:
         found = find_run(run, runs)
         some = not (all_tasks or failed or session.wants_json)
@@ -87,7 +92,8 @@ def _show_run(session: Session, run: Run, report: RunReport, name: str, *, some:
             session.err.line(elsewhere(report.store))
 
 
-def _list_runs(session: Session, place: Path) -> None:
+def _list_runs(session: Session, runs: str | None) -> None:
+    place = runs_directory(runs)
     directories = run_directories(place)
     lines = [_run_line(directory) for directory in directories[:_RECENT]]
     if session.wants_json:
@@ -97,6 +103,10 @@ def _list_runs(session: Session, place: Path) -> None:
         session.err.line(f"no runs in {place}; start one: batchcore run JOB")
         return
     session.out.line(runs_text(lines, session.clock.now(), session.out.width))
+    for line in lines:
+        if line.state == "running" and not is_driven(line.directory):
+            name = shlex.quote(str(line.directory) if runs else line.run)
+            session.err.line(f"{line.run}: {driver_text(None, name)}")
     if len(directories) > len(lines):
         session.err.line(f"(+ {len(directories) - len(lines)} older ones in {place})")
 

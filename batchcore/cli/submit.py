@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchcore.cli.completion import files
 from batchcore.cli.options import submit_options
 from batchcore.cli.run import start
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example:  RUN=$(batchcore submit job.toml); batchcore wait $RUN")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=files)
 @submit_options
 @click.pass_obj
 def submit(session: Session, /, job: str, **given: Any) -> int:

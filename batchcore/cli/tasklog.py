@@ -9,7 +9,8 @@ from typing import Self
 from batchcore.backend import Backend, RunContext, Stream, TaskSubmission
 from batchcore.errors import NotFound
 from batchcore.life.manage import open_backend
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.states import TaskState
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 from msgspec import Struct
 
+from batchcore.cli.completion import run_names
 from batchcore.cli.execute import close, exit_code, watched
 from batchcore.cli.find import find_run, run_option, typed_name
 from batchcore.cli.leaving import Leaving
@@ -22,7 +23,8 @@ from batchcore.plugins import Plugins
 from batchcore.record import Record
 from batchcore.record.rundir import is_driven
 from batchcore.report.data import json_text
-from batchcore.run import Run, RunReport
+from batchcore.results import RunReport
+from batchcore.run import Run
 from batchcore.units import seconds as seconds_of
 
 SCHEMA = "batchcore.wait/1"
@@ -38,7 +40,7 @@ class _Named(Struct, frozen=True):
 
 
 @click.command(epilog="Example:  batchcore wait sum-of-powers-7f3a --timeout 10m")
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True, shell_complete=run_names)
 @click.option("--timeout", metavar="TIME", help="Wait so long at most, such as 90s, 10m or 2h.")
 @click.option("--any", "first", is_flag=True, help="Return when the first of several has ended.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")

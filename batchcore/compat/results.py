@@ -7,7 +7,8 @@ from pathlib import Path
 
 from batchcore.compat.errors import JobFailed
 from batchcore.report.run import failure_text
-from batchcore.run import OutputFile, Run
+from batchcore.results import OutputFile
+from batchcore.run import Run
 from batchcore.states import TaskState
 
 _SHOWN = 10

@@ -32,9 +32,11 @@ _ASKED = 20
 
 
 def explain_run(
-    run: Run, task_id: str = "", *, name: str = "", now: float | None = None
+    run: Run, task_id: str = "", *, name: str = "", now: float | None = None, ask: bool = True
 ) -> Explanation:
     """Explain a run, or one task of it; the backend is asked where it has attempts of theirs.
+
+    Without `ask` it is not.
 
     Tasks that ended alike or wait alike are one group; what has succeeded is in none. `name` is
     what commands call the run, default its directory; `now` is in seconds since the epoch. A
@@ -54,7 +56,7 @@ def explain_run(
             counts = record.counts()
     finally:
         record.close()
-    told = _told_by_backend(run, scene, groups)
+    told = _told_by_backend(run, scene, groups) if ask else {}
     return Explanation(
         run=run.id,
         backend=run.heading.backend,

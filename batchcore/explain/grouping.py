@@ -90,7 +90,7 @@ class Grouper:
                 self._end_facts(first, root) if ended else waiting_facts(first, self._scene)
             ),
             attempts=tuple(map(_attempt_end, self._record.attempts(first.id))),
-            log=_log_tail(self._record, first) if failed else None,
+            log=log_tail(self._record, first) if failed else None,
             advice=advice_on(rows, task, self._run, root, self._alike(first)) if ended else (),
         )
 
@@ -134,7 +134,7 @@ def _attempt_end(row: Mapping[str, Any]) -> AttemptEnd:
     return AttemptEnd(**{name: row[name] for name in AttemptEnd.__struct_fields__})
 
 
-def _log_tail(record: Record, row: TaskRow) -> LogTail | None:
+def log_tail(record: Record, row: TaskRow) -> LogTail | None:
     """Return the end of what the last attempt wrote: to stderr, else to stdout."""
     for stream in ("stderr", "stdout"):
         lines = _last_lines(record.log_path(row.id, row.attempt, stream))

@@ -14,6 +14,7 @@ from batchcore.jobfile.text import failure, unreadable
 from batchcore.model import Job
 
 SUFFIXES = (".py", ".toml", ".json")
+_NEW = ", or begin with a new one: batchcore init"
 
 
 class LoadedJob(Struct, frozen=True):
@@ -37,7 +38,7 @@ def load_job(path: Path) -> LoadedJob:
     try:
         mode = path.stat().st_mode
     except OSError as exc:
-        raise unreadable(path, exc, code="BC2300") from exc
+        raise unreadable(path, exc, code="BC2300", advice=_NEW) from exc
     if stat.S_ISDIR(mode):
         raise _directory(path)
     suffix = path.suffix.lower()

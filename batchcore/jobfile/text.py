@@ -51,10 +51,13 @@ def read_text(path: Path, *, code: str) -> str:
         ) from exc
 
 
-def unreadable(path: Path, error: OSError, *, code: str) -> JobError:
-    """Return the error for a file that cannot be opened, with a near name where there is one."""
+def unreadable(path: Path, error: OSError, *, code: str, advice: str = "") -> JobError:
+    """Return the error for a file that cannot be opened, with a near name where there is one.
+
+    `advice` is for whoever has no such file at all.
+    """
     if isinstance(error, FileNotFoundError):
-        return failure(code, f"there is no file {str(path)!r}", hint=_near(path))
+        return failure(code, f"there is no file {str(path)!r}", hint=_near(path, advice))
     if isinstance(error, IsADirectoryError):
         return failure(code, f"{str(path)!r} is a directory", hint="name a file inside it")
     return failure(
@@ -122,7 +125,7 @@ def failure(code: str, reason: str, *, hint: str = "", file: str = "", key: str 
     return JobError([Problem(code=code, reason=reason, hint=hint, file=file, key=key)])
 
 
-def _near(path: Path) -> str:
+def _near(path: Path, advice: str) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir() if not entry.is_dir()]
     except OSError:
@@ -132,7 +135,7 @@ def _near(path: Path) -> str:
         close = [name for name in sorted(names) if Path(name).stem == path.stem][:1]
     if close:
         return f'did you mean "{path.with_name(close[0])}"?'
-    return f"look into {str(path.parent)!r}"
+    return f"look into {str(path.parent)!r}{advice}"
 
 
 def _same_kind(names: Iterable[str], path: Path) -> list[str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from batchcore.clock import Clock
+from batchcore.driver.driver import patience_to_cancel
+from batchcore.driver.signals import CANCELING, at_signals
+from batchcore.errors import Detached
 from batchcore.events import Observers, RunEnded, RunStarted, TaskChanged, Tick
 from batchcore.record import Record, TaskRow
 from batchcore.record.rundir import is_driven
 from batchcore.run import Run
+from batchcore.settings import OnInterrupt
 from batchcore.states import TaskState
 
 _SOON = 0.5
@@ -42,8 +46,43 @@ def follow(
             until, interrupted = interrupted(), None
 
 
+def follow_driver(
+    run: Run, observers: Observers, clock: Clock, on_interrupt: OnInterrupt = "detach"
+) -> None:
+    """Tell what the process that drives a run does, until it has gone.
+
+    A signal asks it to cancel all tasks where `on_interrupt` says so, and raises
+    `KeyboardInterrupt` where not, as the next one does. Raises `Detached` where canceling took
+    too long.
+    """
+    if on_interrupt == "detach":
+        follow(run, observers, clock)
+        return
+    patience = patience_to_cancel(run.plan)
+    codes: list[int] = []
+
+    def interrupt(exit_code: int) -> None:
+        codes.append(exit_code)
+        raise KeyboardInterrupt
+
+    def cancel() -> float:
+        run.cancel()
+        return clock.monotonic() + patience
+
+    with at_signals(interrupt, CANCELING):
+        follow(run, observers, clock, interrupted=cancel)
+    if codes and not run.has_ended and is_driven(run.directory):
+        raise Detached(
+            f"Detached. The tasks were asked to stop, and have not within {patience:.0f} s.",
+            signal_exit=codes[0],
+        )
+
+
 class Follower:
-    """Tells observers what they would hear from the driver, a little later."""
+    """Tells observers what they would hear from the driver, a little later.
+
+    All that a look finds has the time of the look.
+    """
 
     def __init__(self, run: Run, observers: Observers, clock: Clock) -> None:
         """Begin with nothing seen."""
@@ -51,11 +90,13 @@ class Follower:
         self.ended = False
         self._observers = observers
         self._clock = clock
+        self._at = clock.now()
         self._seen: dict[str, tuple[TaskState, int]] = {}
         self._counts: dict[TaskState, int] | None = None
 
     def look(self) -> bool:
         """Tell what is new since the last look; return whether there was anything."""
+        self._at = self._clock.now()
         record = Record.read(self.run.directory, self.run.heading, whole=False)
         try:
             with record.errors():
@@ -71,7 +112,7 @@ class Follower:
         if ended and not self.ended:
             self._end(counts)
         elif not rows:
-            self._observers.tell(Tick(at=self._clock.now()))
+            self._observers.tell(Tick(at=self._at))
         self.ended = ended
         return bool(rows)
 
@@ -85,12 +126,14 @@ class Follower:
     def _begin(self, counts: dict[TaskState, int]) -> None:
         self._observers.tell(
             RunStarted(
-                at=self._clock.now(),
+                at=self._at,
                 run_id=self.run.id,
                 backend=self.run.heading.backend,
                 tasks=sum(counts.values()),
                 already_succeeded=0,
                 resumed=True,
+                directory=str(self.run.directory),
+                counts={TaskState.PENDING: sum(counts.values())},
             )
         )
 
@@ -100,7 +143,7 @@ class Follower:
             duration = max(row.ended_at - row.started_at, 0.0)
         self._observers.tell(
             TaskChanged(
-                at=self._clock.now(),
+                at=self._at,
                 task_id=row.id,
                 attempt=row.attempt,
                 old=old,
@@ -109,13 +152,15 @@ class Follower:
                 exit_code=row.exit_code,
                 detail=row.detail,
                 duration=duration,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
             )
         )
 
     def _end(self, counts: dict[TaskState, int]) -> None:
         self._observers.tell(
             RunEnded(
-                at=self._clock.now(),
+                at=self._at,
                 run_id=self.run.id,
                 state=self.run.state,
                 succeeded=counts.get(TaskState.SUCCEEDED, 0),

@@ -16,7 +16,13 @@ from msgspec import Struct
 from batchcore.backend import Backend, BackendSpec, Check
 from batchcore.clock import Clock, SystemClock
 from batchcore.driver import Policy
-from batchcore.driver.drive import Leave, drive_record, follow_driver, observers_of, save_manner
+from batchcore.driver.drive import (
+    Leave,
+    drive_record,
+    observers_of,
+    save_manner,
+    save_versions,
+)
 from batchcore.errors import (
     BatchcoreError,
     Conflict,
@@ -29,6 +35,7 @@ from batchcore.errors import (
 from batchcore.events import Observer, Observers
 from batchcore.features import unset_secrets, unsupported_requests
 from batchcore.life.background import hand_over
+from batchcore.life.follow import follow_driver
 from batchcore.life.identity import identity_of, place_below, place_in
 from batchcore.model import Job
 from batchcore.plan import Plan, plan_job
@@ -304,6 +311,7 @@ def recorded(prepared: Prepared) -> Record | None:
     try:
         with record.errors():
             save_manner(record, prepared.policy)
+            save_versions(record, prepared.plugins)
     except BaseException:
         prepared.backend.close()
         record.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
 
 from batchcore.errors import PluginError, Problem
+from batchcore.events import Event
+from batchcore.events import Observer as EventObserver
 from batchcore.plugins.loading import blaming
 from batchcore.plugins.metadata import InstalledPlugin
 from batchcore.states import TaskState
@@ -54,6 +57,20 @@ class Observer:
                 run_id=run_id, state=state, directory=directory
             )
         )
+
+    def observe_run(self, run_id: str, directory: Path) -> Sequence[EventObserver]:
+        """Return whom the plugin wants to be told of every event of a run."""
+        found: list[EventObserver] = []
+
+        def ask() -> None:
+            answers = self._hook.batchcore_observe_run(run_id=run_id, directory=directory)
+            found.extend(partial(self._pass_on, answer) for answer in answers)
+
+        self._tell(ask)
+        return found
+
+    def _pass_on(self, observer: EventObserver, event: Event) -> None:
+        self._tell(lambda: observer(event))
 
     def validate_job(self, job: Job, backend: str) -> Sequence[Problem]:
         """Return the plugin's problems with a job; its own failure is one more."""

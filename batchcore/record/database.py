@@ -259,10 +259,11 @@ def output_rows(
     return converted(database.execute(query, wanted).fetchall(), OutputRow)
 
 
-def attempt_rows(database: sqlite3.Connection, task_id: str) -> list[AttemptRow]:
-    """Return the ended attempts of a task, oldest first."""
-    query = "SELECT * FROM attempts WHERE task = ? ORDER BY attempt"
-    return converted(database.execute(query, (task_id,)).fetchall(), AttemptRow)
+def attempt_rows(database: sqlite3.Connection, task_id: str = "") -> list[AttemptRow]:
+    """Return the ended attempts of a task, default of all, oldest first."""
+    which, wanted = ("WHERE task = ?", (task_id,)) if task_id else ("", ())
+    query = f"SELECT * FROM attempts {which} ORDER BY task, attempt"  # noqa: S608 - constants
+    return converted(database.execute(query, wanted).fetchall(), AttemptRow)
 
 
 def _in_states(states: Iterable[TaskState] | None) -> tuple[str, list[str]]:

@@ -17,13 +17,19 @@ NAME = "manifest.jsonl"
 
 
 class Published(Struct, frozen=True, kw_only=True):
-    """A task that succeeded, and the files of it that lie below ``outputs/``."""
+    """A task that succeeded, and the files of it that lie below ``outputs/``.
+
+    `preparing_at` is when its place was heard to be prepared, `collected_at` when its files were in
+    theirs; None where that is not known.
+    """
 
     task: str
     attempt: int
     files: tuple[Collected, ...]
     started_at: float | None = None
     ended_at: float | None = None
+    preparing_at: float | None = None
+    collected_at: float | None = None
 
 
 def add(directory: Path, published: Published) -> None:

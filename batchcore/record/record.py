@@ -24,6 +24,7 @@ from batchcore.record.database import (
     ATTEMPT,
     FAULTS,
     SAVE,
+    AttemptRow,
     TaskRow,
     attempt_rows,
     converted,
@@ -60,6 +61,7 @@ __all__ = [
     "read_plan",
 ]
 
+_STAGING = "staging"
 _ENDED = frozenset({"succeeded", "failed", "canceled"})
 
 
@@ -209,6 +211,16 @@ class Record:
         """Return the ended attempts of a task, oldest first."""
         return [row._asdict() for row in attempt_rows(self._database, task_id)]
 
+    def all_attempts(self) -> list[AttemptRow]:
+        """Return the ended attempts of all tasks, those of a task together, its oldest first."""
+        return attempt_rows(self._database)
+
+    def collected(self) -> dict[str, tuple[int, int]]:
+        """Return of each task that has published files how many, and their bytes."""
+        rows = self._database.execute("SELECT task, count(*), sum(size) FROM outputs GROUP BY task")
+        found = converted(rows.fetchall(), tuple[str, int, int])
+        return {task: (count, size) for task, count, size in found}
+
     def outputs(self, states: Iterable[TaskState] | None = None) -> dict[str, list[Collected]]:
         """Return the published files of each task in one of these states, default of all."""
         found: dict[str, list[Collected]] = {}
@@ -257,6 +269,18 @@ class Record:
                 "INSERT OR REPLACE INTO staged VALUES (?,?,?)",
                 [(key, file.size, file.sha256) for key, file in staged.items()],
             )
+
+    @property
+    def staging(self) -> tuple[float, float] | None:
+        """When resources were last brought into the store, from and to; None if that is lost."""
+        try:
+            return msgspec.json.decode(self.meta(_STAGING), type=tuple[float, float])
+        except msgspec.MsgspecError:
+            return None
+
+    def save_staging(self, begun: float, ended: float) -> None:
+        """Remember when resources were brought into the store."""
+        self.save_meta(_STAGING, msgspec.json.encode((begun, ended)).decode())
 
     @property
     def store(self) -> str:

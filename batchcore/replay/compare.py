@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from batchcore.replay.model import Difference, LogChange, OutputChange
 from batchcore.replay.resources import digest_of
-from batchcore.run import OutputFile, Run
+from batchcore.results import OutputFile
+from batchcore.run import Run
 from batchcore.transfer.files import CHUNK
 
 SMALL = 1 << 20

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from batchcore.run import TaskResult
+from batchcore.results import TaskResult
 
 SCHEMA = "batchcore.replay/1"
 

@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "no job file": ("run", 2, ("'JOB'", "batchcore run --help")),
     "two job files": ("run job.toml b.toml", 2, ("b.toml", "--help")),
     "a misspelt verb": ("rnu job.toml", 2, ("'batchcore rnu'", 'did you mean "run"?')),
-    "a verb of nobody": ("zzz", 2, ("'batchcore zzz'", "known: attach, backends")),
+    "a verb of nobody": ("zzz", 2, ("'batchcore zzz'", "see: batchcore --help")),
     "a misspelt verb of a group": ("backends shw x", 2, ('did you mean "show"?',)),
     "a misspelt option": ("run job.toml --bakend x", 2, ("--bakend", "did you mean --backend?")),
     "an option without value": ("run job.toml --dir", 2, ("'--dir' requires an argument",)),

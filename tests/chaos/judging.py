@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.states import Budget, FailureReason, budget_of
 
 from .drawing import INTERRUPTIONS

@@ -17,6 +17,7 @@ import pytest
 import batchcore.cli.drive
 from batchcore.clock import SystemClock
 from batchcore.errors import Conflict, Detached, WaitTimeout
+from batchcore.events import TaskChanged
 from batchcore.life import background
 from batchcore.life.start import run_job
 from batchcore.model import Job, Task
@@ -157,9 +158,15 @@ def test_a_controller_detaches_too(process: Call, cli: Call, here: Path) -> None
 
 
 def test_wait_shows_failures_and_exits_as_run(cli: Call, submitted: Call, gate: Any) -> None:
+    class Opening(SystemClock):
+        """Opens the gate once somebody waits."""
+
+        def sleep(self, seconds: float) -> None:
+            gate.open()
+            super().sleep(seconds)
+
     run = submitted(b="echo why >&2; exit 9")
-    gate.open()
-    done = cli("wait", run)
+    done = cli("wait", run, clock=Opening())
     assert done.code == 3
     assert "b  exit 9" in done.err
     assert "1 succeeded, 1 failed" in done.err
@@ -260,6 +267,7 @@ def test_status_without_a_driver_says_how_to_go_on(
     run = submitted()
     kill_driver(here / ".batchcore" / run)
     assert cli("status", run).err == f"no driver runs; go on with: batchcore wait {run}\n"
+    assert cli("status").err == f"{run}: no driver runs; go on with: batchcore wait {run}\n"
     assert cli("status", run, "--json").data["driver"] is None
     gate.open()
     assert cli("wait", run).code == 0
@@ -424,7 +432,7 @@ def test_in_python_a_run_is_waited_for(here: Path, cli: Call, submitted: Call, g
 
 def test_in_python_no_process_is_left_behind_after_leaving(here: Path, gate: Any) -> None:
     def interrupt(event: object) -> None:
-        if "running" in repr(event):
+        if isinstance(event, TaskChanged) and event.new == "running":
             import os
             import signal
 

@@ -121,10 +121,28 @@ def test_an_unknown_verb_of_a_group(cli: Call) -> None:
     assert 'did you mean "show"?' in cli("backends", "shwo", "x").err
 
 
-def test_a_missing_argument_exits_2_and_names_the_help(cli: Call) -> None:
+def test_a_missing_argument_exits_2_with_an_example_and_the_help(cli: Call) -> None:
     done = cli("run")
     assert done.code == 2
-    assert "help: see: batchcore run --help" in done.err
+    assert done.err == (
+        "error[BC2000]: missing argument 'JOB'\n"
+        "  help: for example: batchcore run job.toml --backend local-docker;"
+        " see: batchcore run --help\n"
+    )
+
+
+def test_a_missing_choice_is_named_in_one_line(cli: Call) -> None:
+    assert "missing argument 'SHELL'. Choose from: bash, zsh, fish\n" in cli("completion").err
+
+
+def test_who_has_no_job_file_is_told_how_to_begin(cli: Call) -> None:
+    done = cli("run", "job.toml")
+    assert done.code == 2
+    assert "help: look into '.', or begin with a new one: batchcore init\n" in done.err
+
+
+def test_help_as_a_command_is_told_the_option(cli: Call) -> None:
+    assert "help: see: batchcore --help\n" in cli("help").err
 
 
 def test_a_wrong_value_exits_2_and_names_the_option(cli: Call) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchcore.cli.progress import Progress, Titles
+from batchcore.cli.progress import Progress, Render, Titles
 from batchcore.compat.config import CREDENTIALS
 from batchcore.compat.job import azure_options
 from batchcore.compat.super_batch import Client, JobFailed, WaitedTooLong
@@ -167,19 +167,19 @@ def test_inputs_of_the_same_name_stay_apart(make: Make, local: None, directory: 
 
 
 class Lines:
-    """A display that keeps the line which is redrawn."""
+    """A display that keeps the view which is redrawn."""
 
     live = True
     marks = ASCII
 
     def __init__(self) -> None:
-        self.text: Callable[[], str] = str
+        self.view: Render = lambda _width: []
 
     def line(self, text: str, tone: str = "") -> None:
         pass
 
-    def status(self, render: Callable[[], str]) -> None:
-        self.text = render
+    def status(self, render: Render) -> None:
+        self.view = render
 
 
 def test_the_time_goes_on_after_a_day() -> None:
@@ -191,7 +191,7 @@ def test_the_time_goes_on_after_a_day() -> None:
         )
     )
     clock.sleep(25.5 * 3600)
-    assert "25.5 h" in shown.text()
+    assert "25.5 h" in shown.view(80)[0]
 
 
 # The wait ended after the time that storage could be reached, and that was all one was told.

@@ -12,6 +12,7 @@ from batchcore.events import (
     Note,
     Observers,
     RunEnded,
+    RunLeft,
     RunStarted,
     Staged,
     TaskChanged,
@@ -33,6 +34,7 @@ EVENTS = [
         detail="it broke",
         duration=1.5,
     ),
+    RunLeft(at=1.0, run_id="r", why="Detached.", failed=False),
     RunEnded(at=1.0, run_id="r", state="failed", succeeded=1, failed=1, canceled=1),
 ]
 NEWS = Note(at=1.0, text="news")
@@ -42,7 +44,7 @@ NEWS = Note(at=1.0, text="news")
 def test_every_event_is_frozen_plain_data(event: Event) -> None:
     with pytest.raises(AttributeError):
         event.at = 2.0
-    kinds = RunStarted | Staged | Note | TaskChanged | RunEnded
+    kinds = RunStarted | Staged | Note | TaskChanged | RunLeft | RunEnded
     assert msgspec.json.decode(msgspec.json.encode(event), type=kinds) == event
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from batchcore.errors import BackendError, Conflict, EnvironmentNotReady, NotFound
 from batchcore.record import Header, Record, TaskRow, read_header, read_heading, read_plan
-from batchcore.record.rundir import is_driven, name_owner
+from batchcore.record.rundir import is_driven, name_owner, owner_of
 from batchcore.states import FailureReason, TaskState
 from batchcore.transfer.collect import Collected
 from batchcore.transfer.files import FileRecord
@@ -457,8 +457,10 @@ def test_whoever_holds_the_lock_drives_whatever_is_written_beside_it(create, gon
 def test_who_was_given_a_run_and_has_not_come_for_a_minute_does_not_drive(written: Path) -> None:
     name_owner(written, os.getpid(), background=True, coming=True)
     assert is_driven(written)
-    long_ago = (written / "lock.json").stat().st_mtime - 61
-    os.utime(written / "lock.json", (long_ago, long_ago))
+    owner = owner_of(written)
+    assert owner
+    long_ago = msgspec.structs.replace(owner, at=owner.at - 61)
+    (written / "lock.json").write_bytes(msgspec.json.encode(long_ago))
     assert not is_driven(written)
 
 

@@ -16,7 +16,7 @@ from batchcore.plan import Plan, PlannedTask
 from batchcore.replay.compare import SMALL, compare_outputs
 from batchcore.replay.images import check_pinned
 from batchcore.replay.model import Difference, OutputChange
-from batchcore.run import OutputFile
+from batchcore.results import OutputFile
 from batchcore.testing.memory import MemoryBackend
 
 DIGEST = f"sha256:{'4e' * 32}"

@@ -13,8 +13,9 @@ from batchcore import hookspecs
 HOOKS = [name for name in vars(hookspecs) if name.startswith("batchcore_")]
 
 
-def test_there_are_four_hooks() -> None:
+def test_there_are_five_hooks() -> None:
     assert sorted(HOOKS) == [
+        "batchcore_observe_run",
         "batchcore_register_backend",
         "batchcore_run_finished",
         "batchcore_task_changed",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchcore.errors import Problem
+from batchcore.events import Note
 from batchcore.hookspecs import OBSERVERS
 from batchcore.model import Job
 from batchcore.plugins import Plugins
@@ -71,6 +72,49 @@ def test_an_observer_learns_of_changes_and_of_the_end(scene: Scene) -> None:
     for observer in look.observers():
         observer.run_finished("run-1", "succeeded", Path("/runs/run-1"))
     assert scene.log.read_text() == "run-1 t None queued 1.5\nrun-1 succeeded /runs/run-1\n"
+
+
+OBSERVING = f"""{HEAD}
+@hookimpl
+def batchcore_observe_run(run_id, directory):
+    def write(event):
+        with open(directory / "told", "a") as log:
+            print(run_id, event.text, file=log)
+    return write
+"""
+
+
+def heard(look: Plugins, directory: Path) -> list[str]:
+    observers = [o for one in look.observers() for o in one.observe_run("run-1", directory)]
+    for text in ("first", "second"):
+        for observer in observers:
+            observer(Note(at=1.0, text=text))
+    told = directory / "told"
+    return told.read_text().splitlines() if told.exists() else []
+
+
+def test_a_plugin_may_watch_a_run_with_an_observer_of_its_own(scene: Scene, tmp_path: Path) -> None:
+    scene.install("one", OBSERVING)
+    assert heard(scene.plugins(), tmp_path) == ["run-1 first", "run-1 second"]
+
+
+def test_a_plugin_need_not_watch_every_run(scene: Scene, tmp_path: Path) -> None:
+    scene.install("none", f"{HEAD}@hookimpl\ndef batchcore_observe_run():\n    return None\n")
+    assert heard(scene.plugins(), tmp_path) == []
+    assert scene.warnings == []
+
+
+@pytest.mark.parametrize(
+    "body", ["raise ValueError('no')", "return lambda event: 1 / 0", "return 'no function'"]
+)
+def test_an_observer_of_a_run_that_fails_is_reported_once_and_stops_no_other(
+    scene: Scene, tmp_path: Path, body: str
+) -> None:
+    scene.install("bad", f"{HEAD}@hookimpl\ndef batchcore_observe_run():\n    {body}\n")
+    scene.install("good", OBSERVING)
+    assert heard(scene.plugins(), tmp_path) == ["run-1 first", "run-1 second"]
+    (warning,) = scene.warnings
+    assert "demo-bad 1.0" in warning
 
 
 def test_a_hook_may_leave_out_arguments(scene: Scene) -> None:

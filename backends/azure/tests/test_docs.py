@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import pytest
 
+import batchcore_azure
 from batchcore_azure.emulator.azurite import VARIABLE, Storage, find
 from batchcore_azure.emulator.faults import Fault
 from batchcore_azure.settings import AzureSettings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import docker
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGE = ROOT / "backends/azure/batchcore_azure"
+PACKAGE = Path(batchcore_azure.__file__).parent
 AZURE = (ROOT / "docs/azure.md").read_text()
 TESTING = (ROOT / "docs/testing-azure.md").read_text()
 IMAGE = ("squares", "v1")

@@ -9,7 +9,8 @@ import pytest
 
 from batchcore.errors import TasksFailed
 from batchcore.model import Output, Resource, Task
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.states import FailureReason, TaskState
 from batchcore.testing.conformance.group import Group, says
 from batchcore.testing.conformance.resources import HOSTILE_NAMES

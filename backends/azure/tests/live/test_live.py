@@ -25,7 +25,8 @@ from batchcore.backend import RunContext
 from batchcore.errors import NotFound
 from batchcore.life.manage import cancel_run, clean_run
 from batchcore.plugins import Plugins
-from batchcore.run import Run, TaskResult
+from batchcore.results import TaskResult
+from batchcore.run import Run
 from batchcore.settings import resolve
 from batchcore_azure.auth import Account
 from batchcore_azure.pool import Pools
