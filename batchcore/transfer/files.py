@@ -63,6 +63,12 @@ def whole_file(target: Path, *, mode: int = 0o644, durable: bool = False) -> Ite
         raise
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Delete the files that a killed process was writing in a directory nobody else writes to."""
+    for left in directory.glob(f"{TEMPORARY}*"):
+        left.unlink(missing_ok=True)
+
+
 def _new_file(path: Path) -> BinaryIO:
     """Create a file, and its directory where there is none yet."""
     try:

@@ -57,6 +57,7 @@ def keep_log(source: str | None, target: Path, opener: Opener = open_url) -> str
 def _fetch(source: str, target: Path, opener: Opener) -> None:
     """Fetch a log by its name alone: what lies beside it may be too much to list."""
     filesystem, path = stores.opened(opener, source)
+    files.remove_unfinished(target.parent)
     with files.whole_file(target) as copy:
         stores.get(filesystem, path, copy, ObjectInfo())
 
@@ -67,6 +68,7 @@ def _take(log: Path, target: Path) -> None:
         raise UnsafeFile(msg)
     with files.open_beneath(log.parent, log.name) as stream:
         if not _renamed(log, stream, target):
+            files.remove_unfinished(target.parent)
             with files.whole_file(target) as copy:
                 files.copy(stream, copy, str(log), os.fstat(stream.fileno()).st_size)
 

@@ -623,6 +623,17 @@ def test_a_log_on_another_disk_is_copied(local: Attempt, small_disk: Path) -> No
     assert (small_disk / "logs" / "stdout.txt").read_bytes() == b"hello\n"
 
 
+def test_what_a_killed_controller_had_copied_of_a_log_goes(
+    local: Attempt, small_disk: Path
+) -> None:
+    local.left({"stdout.txt": b"hello\n"})
+    logs = small_disk / "logs"
+    logs.mkdir(exist_ok=True)
+    (logs / ".bc-01234567").write_bytes(b"hel")
+    keep_log(f"{local.url}/stdout.txt", logs / "stdout.txt")
+    assert [file.name for file in logs.iterdir()] == ["stdout.txt"]
+
+
 def test_a_log_that_has_no_place_is_named(local: Attempt) -> None:
     local.left({"stdout.txt": b"hello\n"})
     (local.root / "logs").write_bytes(b"in the way")
