@@ -21,6 +21,7 @@ from batchcore.plan import PlannedTask
 from batchcore.states import FailureReason
 from batchcore_localdocker import launch
 from batchcore_localdocker.translate import container_name
+from conftest import lacking
 
 if TYPE_CHECKING:
     import docker
@@ -216,9 +217,9 @@ def in_shell(lab: Any, attempt: Attempt, words: str) -> tuple[int, str]:
 
 @pytest.fixture
 def docker_program() -> None:
-    """Skip where Docker's command line is not installed."""
+    """Need Docker's command line."""
     if shutil.which("docker") is None:
-        pytest.skip("not on this machine: the program `docker`")
+        lacking("the program `docker` is not installed")
 
 
 @pytest.mark.usefixtures("docker_program")
