@@ -72,16 +72,7 @@ def _job(tasks: int, directory: Path) -> Job:
 
 
 def _header(job: Job) -> Header:
-    plan = plan_job(job)
-    return Header(
-        run_id="large-1",
-        backend="local-process",
-        created_at=time.time(),
-        version="0",
-        spec_hash=plan.spec_hash,
-        job=job,
-        plan=plan,
-    )
+    return Header.new(job, plan_job(job), run_id="large-1", backend="local-process")
 
 
 def _finish(record: Record) -> None:

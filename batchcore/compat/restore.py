@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +54,7 @@ def read_data(data: object) -> Data:
 
 def planned(job: Job, run_id: str, backend: str) -> Header:
     """Return the header of a run that has not begun; reads the resources and creates nothing."""
-    plan = plan_job(job)
-    return Header(
-        run_id=run_id,
-        backend=backend,
-        created_at=time.time(),
-        version=version("batchcore"),
-        spec_hash=plan.spec_hash,
-        job=job,
-        plan=plan,
-    )
+    return Header.new(job, plan_job(job), run_id=run_id, backend=backend)
 
 
 def adopt(directory: Path, header: Header, backend: Backend) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +177,8 @@ def prepare(
     except BaseException:
         backend.close()
         raise
-    header = Header(
-        run_id=run_id,
-        backend=name,
-        created_at=time.time(),
-        version=version("batchcore"),
-        spec_hash=plan.spec_hash,
-        job=job,
-        plan=plan,
+    header = msgspec.structs.replace(
+        Header.new(job, plan, run_id=run_id, backend=name),
         fingerprint=dict(check.fingerprint),
         overrides=options.items,
         config=str(options.config.absolute()) if options.config else "",

@@ -12,7 +12,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -55,6 +55,21 @@ class Header(_Facts, frozen=True, kw_only=True):
 
     job: Job
     plan: Plan
+
+    @classmethod
+    def new(cls, job: Job, plan: Plan, *, run_id: str, backend: str) -> Self:
+        """Return that of a run which begins now, with this version of batchcore."""
+        from importlib.metadata import version
+
+        return cls(
+            run_id=run_id,
+            backend=backend,
+            created_at=time.time(),
+            version=version("batchcore"),
+            spec_hash=plan.spec_hash,
+            job=job,
+            plan=plan,
+        )
 
     @property
     def task_ids(self) -> list[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from msgspec import Struct
@@ -159,14 +157,8 @@ def _job_of(run: Run, task_id: str) -> Job:
 def _header(wanted: Wanted, plan: Plan, backend: str, check: Check, place: Path) -> Header:
     heading = wanted.run.heading
     run_id, _ = place_in(place, identity_of(plan, backend, check.fingerprint), fresh=True)
-    return Header(
-        run_id=run_id,
-        backend=backend,
-        created_at=time.time(),
-        version=version("batchcore"),
-        spec_hash=plan.spec_hash,
-        job=_job_of(wanted.run, wanted.task),
-        plan=plan,
+    return replace(
+        Header.new(_job_of(wanted.run, wanted.task), plan, run_id=run_id, backend=backend),
         fingerprint=dict(check.fingerprint),
         overrides=(*_overrides(wanted.run, backend), *wanted.items),
         config=heading.config,
